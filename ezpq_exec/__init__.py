@@ -1,0 +1,68 @@
+"""An executor for many independent, long jobs: priorities, timeouts that kill, rich futures.
+
+`PriorityExecutor` stands wherever the executors of `concurrent.futures` do. All names are imported
+when they are first used, for a worker imports through this module and needs none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Capabilities": "engines.base",
+    "ConfiguredExecutor": "executor",
+    "Engine": "engines.base",
+    "ExecutorFull": "errors",
+    "JobError": "errors",
+    "JobFuture": "future",
+    "JobInfo": "jobs",
+    "JobKilled": "errors",
+    "JobTimeout": "errors",
+    "PriorityExecutor": "executor",
+    "QueueTimeout": "errors",
+    "RemoteError": "errors",
+    "State": "jobs",
+    "Stats": "executor",
+    "UnsupportedOption": "errors",
+    "Verdict": "jobs",
+    "WorkerDied": "errors",
+    "as_completed": "completed",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+if TYPE_CHECKING:
+    from .completed import as_completed as as_completed
+    from .engines.base import Capabilities as Capabilities
+    from .engines.base import Engine as Engine
+    from .errors import ExecutorFull as ExecutorFull
+    from .errors import JobError as JobError
+    from .errors import JobKilled as JobKilled
+    from .errors import JobTimeout as JobTimeout
+    from .errors import QueueTimeout as QueueTimeout
+    from .errors import RemoteError as RemoteError
+    from .errors import UnsupportedOption as UnsupportedOption
+    from .errors import WorkerDied as WorkerDied
+    from .executor import ConfiguredExecutor as ConfiguredExecutor
+    from .executor import PriorityExecutor as PriorityExecutor
+    from .executor import Stats as Stats
+    from .future import JobFuture as JobFuture
+    from .jobs import JobInfo as JobInfo
+    from .jobs import State as State
+    from .jobs import Verdict as Verdict
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,65 @@
+"""A thread that runs what the loop must not wait for: callbacks, and unpickling of users' objects."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+__all__ = ["Courier"]
+
+_log = logging.getLogger("ezpq_exec")
+
+
+class Courier:
+    """Does errands one after another, in order, on a thread that exists once there is one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._errands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # guards _thread, and that nothing is put behind the end
+        self._closed = False
+
+    def send(self, errand: Callable[[], object]) -> None:
+        """Have `errand` done; at once, and here, if the courier is closed."""
+        with self._lock:
+            if not self._closed:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=_work, args=(self._errands,))
+                    self._thread.name = self._name
+                    self._thread.start()
+                self._errands.put(errand)
+                return
+        _do(errand)
+
+    def close(self) -> None:
+        """Do what is left, then end."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if self._thread is not None:
+                    self._errands.put(None)
+
+    def join(self) -> None:
+        """Wait for the end, unless this is the courier's own thread."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+
+def _work(errands: queue.SimpleQueue[Callable[[], object] | None]) -> None:
+    while True:
+        errand = errands.get()
+        if errand is None:
+            return
+        _do(errand)
+        del errand  # while waiting, keep nothing alive
+
+
+def _do(errand: Callable[[], object]) -> None:
+    try:
+        errand()
+    except BaseException:
+        _log.exception("exception calling %r", errand)

@@ -1,0 +1,118 @@
+"""What the loop asks of an engine: slots that run a job each, and reports of what happened there.
+
+An engine decides nothing. All methods but `pack…`, `wake` and `begun` are called by the loop's
+thread alone; none of them blocks but `wait`, and none runs a user's code where it could delay the
+loop. Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`.
+After `Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by
+itself, and reports it as after `start`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..jobs import Call, Verdict
+from ..reports import Report
+
+__all__ = ["Capabilities", "Engine", "Setup"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do. What it cannot is refused, never ignored.
+
+    Attributes:
+        kills: a running job can be ended. Where not, a job that has timed out is settled at once,
+            while its slot stays taken until the job returns.
+        whole_tree: with it dies every process that it started, those that left its session or
+            its parent included.
+        own_deadlines: the engine ends jobs at their deadline by itself, even while this process
+            is held up.
+        recycles: workers can be replaced after a number of jobs.
+        isolates: jobs run in processes of their own: arguments and results are copies, and a
+            crash is survived.
+    """
+
+    kills: bool = False
+    whole_tree: bool = False
+    own_deadlines: bool = False
+    recycles: bool = False
+    isolates: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker does before its first job, and when it is to be replaced."""
+
+    initializer: Callable[..., object] | None = None
+    initargs: tuple[Any, ...] = ()
+    max_tasks_per_child: int | None = None
+
+
+class Engine(abc.ABC):
+    """Runs jobs. One engine serves one executor."""
+
+    capabilities: Capabilities
+
+    @abc.abstractmethod
+    def open(self, setup: Setup) -> None:
+        """Be ready for `start`; called once, before all else.
+
+        Raises:
+            UnsupportedOption: if `setup` asks for what this engine cannot do.
+        """
+
+    def pack(self, call: Call, packed_function: Any = None) -> Any:
+        """The call in the form that `run` takes; called by the thread that submits.
+
+        Args:
+            call: what to run.
+            packed_function: what `pack_function` made of its function, if it was called.
+
+        Raises:
+            Exception: whatever says that the call cannot be carried to a worker.
+        """
+        return call
+
+    def pack_function(self, function: Callable[..., Any]) -> Any:
+        """A function of which many calls are to be packed, in a form that spares doing it again.
+
+        Raises:
+            Exception: whatever says that it cannot be carried to a worker.
+        """
+        return None
+
+    @abc.abstractmethod
+    def start(self, slot: int) -> None:
+        """Begin to bring up a worker for `slot`."""
+
+    @abc.abstractmethod
+    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+        """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
+
+    @abc.abstractmethod
+    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
+        """End the worker of `slot` if it still has job `number`. `force`: the first try failed."""
+
+    @abc.abstractmethod
+    def retire(self, slot: int) -> None:
+        """Let the worker of `slot`, which has no job, go; nothing more is reported of it."""
+
+    @abc.abstractmethod
+    def begun(self, slot: int, number: int) -> float | None:
+        """When job `number` began in `slot` (monotonic seconds); None if it has not."""
+
+    @abc.abstractmethod
+    def wait(self, timeout: float | None) -> Iterable[Report]:
+        """Sleep until there is something to report, `wake` is called, or `timeout` s are over."""
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """End the `wait` that is under way, or else the next one. Any thread may call this."""
+
+    @abc.abstractmethod
+    def close(self, *, kill: bool = False) -> None:
+        """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left."""

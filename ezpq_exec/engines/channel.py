@@ -1,0 +1,207 @@
+"""Frames over one private stream socket, between the parent and one worker.
+
+Both ends use the same frames: a header, then a body. A large body is read straight into the memory
+where it stays. The parent's end never blocks: what the socket does not take at once is kept, and
+sent when the socket is writable again.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections import deque
+from typing import NamedTuple, Union
+
+__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send"]
+
+Bytes = Union[bytes, bytearray, memoryview]
+
+HEADER = struct.Struct("<QQBdddQ")
+READ_SIZE = 64 * 1024
+FILL_SIZE = 1024 * 1024  # read of a large body at a time, so that others get their turn
+
+
+class Kind:
+    """What a frame is."""
+
+    SETUP = 0  # to the worker: surroundings and initializer
+    CALL = 1  # to the worker: a job
+    READY = 2  # to the parent: the initializer is done
+    RETURNED = 3
+    RAISED = 4
+    UNFIT = 5  # to the parent: the initializer raised
+
+
+class Frame(NamedTuple):
+    """One message. Of `stamps`: a call's first is its timeout (seconds, 0 for none); an answer's
+    are when it started, when it ended, its CPU time (seconds); `rss` is the worker's peak (bytes).
+    """
+
+    number: int
+    kind: int
+    stamp: float
+    ended: float
+    cpu_time: float
+    rss: int
+    body: Bytes
+
+
+def header(
+    number: int,
+    kind: int,
+    body: Bytes,
+    stamp: float = 0.0,
+    ended: float = 0.0,
+    cpu_time: float = 0.0,
+    rss: int = 0,
+) -> bytes:
+    """What goes before `body` on the wire."""
+    return HEADER.pack(len(body), number, kind, stamp, ended, cpu_time, rss)
+
+
+class Reader:
+    """Turns the bytes of a stream into frames; does no I/O itself.
+
+    >>> reader = Reader()
+    >>> wire = header(7, Kind.CALL, b"abc") + b"abc"
+    >>> reader.feed(wire[:50]), [frame.body for frame in reader.feed(wire[50:])]
+    ([], [b'abc'])
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._head: tuple[int, int, int, float, float, float, int] | None = None
+        self._large = bytearray()
+        self._filled = 0
+
+    def room(self) -> memoryview | None:
+        """Where the next bytes are to be read to, if a large body is under way."""
+        if self._head is None:
+            return None
+        return memoryview(self._large)[self._filled :][:FILL_SIZE]
+
+    def filled(self, count: int) -> list[Frame]:
+        """`count` bytes were read into `room()`."""
+        self._filled += count
+        if self._head is None or self._filled < len(self._large):
+            return []
+        frame = Frame(*self._head[1:], self._large)
+        self._head, self._large, self._filled = None, bytearray(), 0
+        return [frame]
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """These bytes came; what frames are complete now?"""
+        if self._rest:
+            data = self._rest + data
+        frames = []
+        at, end = 0, len(data)
+        while end - at >= HEADER.size:
+            head = HEADER.unpack_from(data, at)
+            body_at = at + HEADER.size
+            size = head[0]
+            if end - body_at < size:
+                if size > READ_SIZE:
+                    self._begin_large(head, data[body_at:])
+                    at = end
+                break
+            at = body_at + size
+            frames.append(Frame(*head[1:], data[body_at:at]))
+        self._rest = data[at:]
+        return frames
+
+    def _begin_large(
+        self, head: tuple[int, int, int, float, float, float, int], start: bytes
+    ) -> None:
+        self._large = bytearray(head[0])
+        self._large[: len(start)] = start
+        self._filled = len(start)
+        self._head = head
+
+
+def receive(sock: socket.socket, reader: Reader) -> list[Frame]:
+    """Read once from `sock`, and return the frames that this completes.
+
+    Raises:
+        EOFError: the other end is closed.
+        BlockingIOError: nothing is there, and `sock` does not block.
+    """
+    room = reader.room()
+    if room is not None:
+        count = sock.recv_into(room)
+        if not count:
+            raise EOFError
+        return reader.filled(count)
+    data = sock.recv(READ_SIZE)
+    if not data:
+        raise EOFError
+    return reader.feed(data)
+
+
+def send(sock: socket.socket, head: bytes, body: Bytes) -> None:
+    """Write a whole frame to a socket that blocks."""
+    if len(body) <= READ_SIZE:
+        sock.sendall(head + body)
+    else:
+        sock.sendall(head)
+        sock.sendall(body)
+
+
+class Channel:
+    """The parent's end: non-blocking, with what could not yet be sent."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.moved_at = 0.0  # when bytes were last taken by the worker's socket (monotonic)
+        self._unsent: deque[memoryview] = deque()
+        self._reader = Reader()
+
+    def send(self, head: bytes, body: Bytes) -> bool:
+        """Send a frame, as far as it goes; False if `flush` must be called when writable.
+
+        Raises:
+            OSError: the worker's end is gone.
+        """
+        if len(body) <= READ_SIZE:
+            self._unsent.append(memoryview(head + body))
+        else:
+            self._unsent.extend((memoryview(head), memoryview(body)))
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Send what is left, as far as it goes; True if nothing is left."""
+        unsent = self._unsent
+        self.moved_at = time.monotonic()
+        while unsent:
+            try:
+                count = self.sock.send(unsent[0])
+            except BlockingIOError:
+                return False
+            if count < len(unsent[0]):
+                unsent[0] = unsent[0][count:]
+            else:
+                unsent.popleft()
+        return True
+
+    def receive(self) -> list[Frame]:
+        """As the function of that name."""
+        return receive(self.sock, self._reader)
+
+    def drain(self) -> list[Frame]:
+        """All the frames that the other end sent before it was closed."""
+        frames: list[Frame] = []
+        while True:
+            try:
+                frames += self.receive()
+            except (EOFError, OSError):
+                return frames
+
+    def close(self) -> None:
+        """Let go, so that the worker sees the end, whoever else holds the descriptor."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the worker's end is gone already
+        self.sock.close()
+        self._unsent.clear()

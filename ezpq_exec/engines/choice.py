@@ -1,0 +1,63 @@
+"""Which engine is meant by what the user says."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+from .base import Engine
+
+__all__ = ["choose", "default_workers"]
+
+NAMES = "processes", "threads"
+
+
+def choose(wanted: object) -> Engine:
+    """The engine that `wanted` names, or is.
+
+    Raises:
+        TypeError, ValueError: it is neither the name of an engine nor an engine.
+    """
+    if isinstance(wanted, Engine):
+        return wanted
+    if not isinstance(wanted, str):
+        raise TypeError(f"engine must be one of {NAMES} or an Engine, not {wanted!r}")
+    if wanted == "threads":
+        from .threads import ThreadEngine
+
+        return ThreadEngine()
+    if wanted == "processes":
+        return _processes()
+    raise ValueError(f"engine must be one of {NAMES} or an Engine, not {wanted!r}")
+
+
+def _processes() -> Engine:
+    if sys.platform == "linux" and _has_keepers():
+        from .processes import ProcessEngine
+
+        return ProcessEngine()
+    from .spawned import SpawnedEngine
+
+    return SpawnedEngine()
+
+
+def _has_keepers() -> bool:
+    """Whether this Linux has what keepers need (5.3 and later have, some sandboxes have not)."""
+    if not (hasattr(os, "pidfd_open") and hasattr(os, "memfd_create") and hasattr(select, "epoll")):
+        return False
+    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+def default_workers(engine: Engine) -> int:
+    """How many jobs run at once where nobody said: the stdlib's number for threads, else CPUs."""
+    from loky import cpu_count
+
+    cpus = int(cpu_count())
+    return cpus if engine.capabilities.isolates else min(32, cpus + 4)

@@ -1,0 +1,231 @@
+"""A keeper: the process between the parent and one worker, which runs nobody's code.
+
+It forks the worker, keeps its deadlines, kills it with all that it started, says what happened,
+and forks the next. Whatever its worker starts falls to it in the end, so nothing gets away. It
+sleeps until something happens: an order, a deadline, a death, or the end of the parent.
+
+Killing and ending meet like this. The keeper first condemns the job, on the page; then it takes a
+stack dump, which gives the worker time to see that; then it looks whether the job still runs. The
+worker, when a job ends, first looks whether that job is condemned, and if so waits for death;
+else it says on the page that nothing runs. So a job that is killed has not answered, and the
+worker is never killed for a job that has.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import socket
+import time
+from typing import NamedTuple
+
+from . import tree
+from .page import Page
+from .stackdump import Dump
+from .worker import DEADLINE
+
+__all__ = ["Born", "Died", "Keeper", "Order"]
+
+PATIENCE = 5.0  # seconds: for a worker to leave by itself, and for a process to die when killed
+MESSAGE_SIZE = 128 * 1024
+
+
+class Born(NamedTuple):
+    """To the parent, with the worker's socket: a worker is up."""
+
+    pid: int
+    keeper: int
+
+
+class Died(NamedTuple):
+    """To the parent: the worker is gone, with all that it started."""
+
+    pid: int
+    exitcode: int | None
+    reason: str | None
+    ticket: int  # of the job that it began last
+    begun: float
+    ended: float
+    stack: str | None
+    survivors: tuple[int, ...]
+
+
+class Order(NamedTuple):
+    """To the keeper.
+
+    `what`: "kill" the worker for the job of `ticket`, for `reason`; "renew" it, which is leaving,
+    with the next; "retire" with it; "end" it and yourself.
+    """
+
+    what: str
+    ticket: int = 0
+    reason: str = ""
+
+
+class _Worker:
+    """The worker of the moment, as its keeper sees it."""
+
+    def __init__(self, pid: int, pipe: int, dump: Dump) -> None:
+        self.pid = pid
+        self.pipe = pipe  # deadlines come from here
+        self.dump = dump
+        self.reason: str | None = None
+        self.wake_at: float | None = None
+
+    def close(self) -> None:
+        os.close(self.pipe)
+        self.dump.close()
+
+
+class Keeper:
+    """One slot's keeper. `keep` returns only in a worker, with what it is to serve."""
+
+    def __init__(self, control: socket.socket, page: Page, parent: int, alarm: int) -> None:
+        """Args: the socket to the parent; the page; the parent's pidfd; what SIGCHLD wakes."""
+        self._control = control
+        self._page = page
+        self._parent = parent
+        self._alarm = alarm
+        self._retiring = False
+        self._leave_by: float | None = None
+
+    def keep(self) -> tuple[socket.socket, int]:
+        """Keep one worker after another. In each worker: its socket, and its pipe to the keeper.
+
+        The keeper itself never returns: it ends with the parent, or when it is told to retire.
+        """
+        while True:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            heard, told = os.pipe()
+            os.set_blocking(heard, False)
+            os.set_blocking(told, False)
+            dump = Dump()
+            self._page.clear()
+            self._leave_by = None
+            me = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                tree.die_with_parent(me)
+                ours.close()
+                os.close(heard)
+                dump.become_source()
+                return theirs, told
+            theirs.close()
+            os.close(told)
+            dump.become_reader()
+            self._say(Born(pid, me), ours)
+            ours.close()
+            worker = _Worker(pid, heard, dump)
+            self._say(self._watch(worker))
+            worker.close()
+            if self._retiring:
+                os._exit(0)
+
+    def _say(self, message: Born | Died, sock: socket.socket | None = None) -> None:
+        fds = [] if sock is None else [sock.fileno()]
+        try:
+            socket.send_fds(self._control, [pickle.dumps((type(message).__name__, *message))], fds)
+        except OSError:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """There is nobody left to work for."""
+        tree.exterminate(patience=PATIENCE)
+        os._exit(0)
+
+    def _watch(self, worker: _Worker) -> Died:
+        """Sleep until the worker is to die, or has; then make sure of it."""
+        poll = select.poll()
+        for descriptor in (self._control.fileno(), self._parent, self._alarm, worker.pipe):
+            poll.register(descriptor, select.POLLIN)
+        poll.register(worker.dump.fileno(), select.POLLIN)
+        while True:
+            wake_at = min((t for t in (worker.wake_at, self._leave_by) if t), default=None)
+            wait = None if wake_at is None else max(0.0, wake_at - time.monotonic()) * 1000
+            ready = {descriptor for descriptor, _ in poll.poll(wait)}
+            if self._parent in ready:
+                self._abandon()
+            if worker.dump.fileno() in ready and not worker.dump.drain():
+                poll.unregister(worker.dump.fileno())
+            if self._alarm in ready:
+                tree.hush(self._alarm)
+                ended = tree.reap()
+                if worker.pid in ended:
+                    return self._bury(worker, ended[worker.pid])
+            if worker.pipe in ready and not self._hear(worker):
+                poll.unregister(worker.pipe)
+            condemned = self._control.fileno() in ready and self._obey(worker)
+            if condemned or self._is_due(worker):
+                return self._bury(worker, None)
+
+    def _hear(self, worker: _Worker) -> bool:
+        """Take over what the worker says of its deadlines; False if it can say no more."""
+        told = os.read(worker.pipe, 64 * DEADLINE.size)
+        if told:
+            worker.wake_at = DEADLINE.unpack_from(told, len(told) - DEADLINE.size)[0]
+        return bool(told)
+
+    def _is_due(self, worker: _Worker) -> bool:
+        """Whether the worker is to be killed now, for its job's deadline or for not leaving."""
+        now = time.monotonic()
+        if self._leave_by is not None and self._leave_by <= now:
+            return True
+        if worker.wake_at is None or worker.wake_at > now:
+            return False
+        worker.wake_at = None
+        ticket, deadline = self._page.running, self._page.deadline
+        if not ticket:
+            return False
+        if deadline > now:
+            worker.wake_at = deadline if deadline != float("inf") else None
+            return False
+        return self._condemn(worker, ticket, "TIMED_OUT")
+
+    def _condemn(self, worker: _Worker, ticket: int, reason: str) -> bool:
+        """Decide between the end of that job and its worker's; True if it is the worker's."""
+        page = self._page
+        if page.last > ticket or (page.last == ticket and page.running != ticket):
+            return False  # it has ended: its answer is on the way
+        page.condemn(ticket)
+        worker.dump.take(worker.pid)
+        if page.last == ticket and page.running != ticket:
+            page.condemn(0)
+            return False
+        worker.reason = reason
+        return True
+
+    def _obey(self, worker: _Worker) -> bool:
+        """Carry out an order; True if it is the worker's end."""
+        try:
+            data = self._control.recv(MESSAGE_SIZE)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._abandon()
+        order = Order(*pickle.loads(data))
+        if order.what == "kill":
+            return self._condemn(worker, order.ticket, order.reason)
+        if order.what == "end":
+            self._retiring = True
+            return True
+        self._retiring = self._retiring or order.what == "retire"
+        self._leave_by = time.monotonic() + PATIENCE
+        return False
+
+    def _bury(self, worker: _Worker, exitcode: int | None) -> Died:
+        """Make sure that the worker and all that it started are dead, and write its obituary."""
+        ended, survivors = tree.exterminate(patience=PATIENCE)
+        if exitcode is None:
+            exitcode = ended.get(worker.pid)
+        ticket = self._page.last
+        return Died(
+            pid=worker.pid,
+            exitcode=exitcode,
+            reason=worker.reason,
+            ticket=ticket,
+            begun=self._page.begun(ticket) or 0.0,
+            ended=time.monotonic(),
+            stack=worker.dump.text(),
+            survivors=tuple(survivors),
+        )

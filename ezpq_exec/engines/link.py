@@ -1,0 +1,135 @@
+"""The parent's side of one slot: the sockets to its keeper and its worker, and the shared page."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import socket
+from typing import Union
+
+from . import roots
+from .channel import Channel
+from .keeper import MESSAGE_SIZE, Born, Died, Order
+from .page import Page
+
+__all__ = ["Link"]
+
+News = Union[Born, Died]
+
+
+class Link:
+    """What the parent holds of one keeper, and what it knows of its worker.
+
+    Attributes:
+        ticket, number: the run that is in the worker's hands, and its job's number; 0 for none.
+        ready: the worker takes jobs.
+        orphan: the root is gone, and with it the one who would clear up after the keeper.
+    """
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.ticket = 0
+        self.number = 0
+        self.tasks = 0
+        self.pid: int | None = None
+        self.ready = False
+        self.orphan = False
+        self.closed = False
+        self.channel: Channel | None = None
+        self.keeper: int | None = None  # its pidfd
+        self.forced: str | None = None  # why it was killed, keeper and all
+        self.root = roots.shared()
+        memory = Page.allocate()
+        try:
+            self.page = Page(memory)
+            self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.control.setblocking(False)
+            self.tombstone, kept = os.pipe()
+            try:
+                self._request(f"ezpq_exec-worker-{slot}", theirs.fileno(), kept, memory)
+            finally:
+                theirs.close()
+                os.close(kept)
+        finally:
+            os.close(memory)
+
+    def _request(self, name: str, control: int, tombstone: int, page: int) -> None:
+        try:
+            self.root.request_keeper(name, control, tombstone, page)
+        except OSError:  # somebody killed it: another takes its place
+            self.root = roots.shared(instead_of=self.root)
+            self.root.request_keeper(name, control, tombstone, page)
+
+    def order(self, what: str, ticket: int = 0, reason: str = "") -> None:
+        """Tell the keeper something; in vain if it is gone."""
+        try:
+            self.control.send(pickle.dumps(tuple(Order(what, ticket, reason))))
+        except OSError:
+            pass  # gone, which its tombstone will tell
+
+    def news(self) -> tuple[News, socket.socket | None] | None:
+        """The keeper's next message, with the socket that came with it; None for none as yet.
+
+        Raises:
+            EOFError: the keeper is gone.
+        """
+        try:
+            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 1)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            data, fds = b"", []
+        if not data:
+            raise EOFError
+        kind, *values = pickle.loads(data)
+        sock = socket.socket(fileno=fds[0]) if fds else None
+        message: News = Born(*values) if kind == "Born" else Died(*values)
+        return message, sock
+
+    def meet(self, born: Born, sock: socket.socket) -> None:
+        """A new worker is up."""
+        self.channel = Channel(sock)
+        self.pid = born.pid
+        self.tasks = 0
+        if self.keeper is None:
+            try:
+                self.keeper = os.pidfd_open(born.keeper)
+            except ProcessLookupError:
+                pass  # gone, which its tombstone will tell
+
+    def keeper_lives(self) -> bool:
+        """Whether the keeper is known to be alive."""
+        if self.keeper is None:
+            return False
+        poll = select.poll()
+        poll.register(self.keeper, select.POLLIN)
+        return not poll.poll(0)
+
+    def part(self) -> None:
+        """The worker is gone, or is to go by itself."""
+        self.ready = False
+        self.ticket = self.number = 0
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+
+    def kill_keeper(self, reason: str) -> None:
+        """End everything, without the keeper's help."""
+        self.forced = reason
+        if self.keeper is not None:
+            try:
+                signal.pidfd_send_signal(self.keeper, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def close(self) -> None:
+        """Let go of all that is held; what was kept is gone already."""
+        self.closed = True
+        self.part()
+        self.control.close()
+        os.close(self.tombstone)
+        self.page.close()
+        if self.keeper is not None:
+            os.close(self.keeper)

@@ -1,0 +1,83 @@
+"""A page of memory that parent, keeper and worker share: what the worker is doing, without a call.
+
+The worker writes, at the start and end of each job; the others read whenever they care to. Each
+word is written whole. One word is the keeper's: the job that it is about to kill.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+__all__ = ["Page"]
+
+_SIZE = 4096
+_BEGUN, _RUNNING, _CONDEMNED = 0, 1, 2  # of the integers: tickets, 0 for none
+_STARTED, _DEADLINE = 3, 4  # of the floats: monotonic seconds
+
+
+class Page:
+    """The shared words, by name. A job goes by its ticket here: a number that grows with each run."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._map = mmap.mmap(descriptor, _SIZE)
+        whole = memoryview(self._map)
+        self._integers = whole.cast("Q")
+        self._floats = whole.cast("d")
+
+    @staticmethod
+    def allocate() -> int:
+        """A descriptor of fresh shared memory, which the caller closes once all have mapped it."""
+        descriptor = os.memfd_create("ezpq_exec-page")
+        os.ftruncate(descriptor, _SIZE)
+        return descriptor
+
+    def begin(self, ticket: int, started: float, deadline: float) -> None:
+        """The worker begins the job of that ticket."""
+        self._floats[_DEADLINE] = deadline
+        self._floats[_STARTED] = started
+        self._integers[_BEGUN] = ticket
+        self._integers[_RUNNING] = ticket
+
+    def end(self) -> None:
+        """The worker has ended its job."""
+        self._integers[_RUNNING] = 0
+
+    def clear(self) -> None:
+        """A new worker takes over, which has begun nothing."""
+        self._integers[_RUNNING] = self._integers[_CONDEMNED] = self._integers[_BEGUN] = 0
+
+    def condemn(self, ticket: int) -> None:
+        """The keeper is about to kill the worker for this job; 0: it is not, after all."""
+        self._integers[_CONDEMNED] = ticket
+
+    @property
+    def condemned(self) -> int:
+        """The job for which the worker is about to be killed."""
+        return self._integers[_CONDEMNED]
+
+    @property
+    def running(self) -> int:
+        """The job that is being run."""
+        return self._integers[_RUNNING]
+
+    @property
+    def deadline(self) -> float:
+        """When the job that is being run must have ended."""
+        return self._floats[_DEADLINE]
+
+    @property
+    def last(self) -> int:
+        """The job that was begun last."""
+        return self._integers[_BEGUN]
+
+    def begun(self, ticket: int) -> float | None:
+        """When that job began, if it was the last that did (monotonic seconds)."""
+        started = self._floats[_STARTED]
+        return started if self._integers[_BEGUN] == ticket else None
+
+    def close(self) -> None:
+        """Unmap."""
+        self._integers.release()
+        self._floats.release()
+        self._map.close()

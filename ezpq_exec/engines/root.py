@@ -1,0 +1,131 @@
+"""The root: one clean process, started by loky, from which every keeper of the program is forked.
+
+It is single-threaded and has run nobody's code, so that a fork of it is as clean as a process
+started afresh, at a fiftieth of the time. What falls to it when a keeper dies, it kills; when the
+parent ends, however it ends, it kills all that is left, and ends too.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import select
+import signal
+import socket
+import traceback  # so that workers have it
+
+from . import tree
+from .keeper import Keeper
+from .page import Page
+from .worker import Alarm, serve
+
+__all__ = ["FDS_PER_KEEPER", "main"]
+
+FDS_PER_KEEPER = 5  # control, tombstone, page, stdout, stderr
+REQUEST_SIZE = 4096
+_DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+_PRELOADED = (traceback,)
+
+
+def main(requests: socket.socket, parent: int) -> None:
+    """Fork keepers on request, until the parent ends. Returns in workers alone, when they end."""
+    for number in _DEAF_TO:  # these end the parent, and that ends us
+        signal.signal(number, signal.SIG_IGN)
+    pidfd = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        return
+    tree.adopt_orphans()
+    gc.collect()
+    gc.freeze()  # so that a collection in a worker does not copy the pages that it shares
+    _Root(requests, pidfd).work()
+
+
+class _Root:
+    """The keepers, each with its tombstone: a descriptor that is closed when nothing is left."""
+
+    def __init__(self, requests: socket.socket, parent: int) -> None:
+        self._requests = requests
+        self._parent = parent
+        self._deaths = tree.hear_of_deaths()
+        self._tombstones: dict[int, int] = {}
+
+    def work(self) -> None:
+        poll = select.poll()
+        for descriptor in (self._requests.fileno(), self._parent, self._deaths):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._parent in ready:
+                self._end()
+            if self._deaths in ready:
+                tree.hush(self._deaths)
+                self._bury(tree.reap())
+            if self._requests.fileno() in ready:
+                is_worker = self._fork_keeper()
+                if is_worker:
+                    return
+
+    def _end(self) -> None:
+        tree.exterminate()
+        os._exit(0)
+
+    def _bury(self, ended: dict[int, int]) -> None:
+        """Kill what dead keepers left, and say that it is gone."""
+        while ended:
+            dead = [self._tombstones.pop(pid) for pid in ended if pid in self._tombstones]
+            ended, _ = tree.exterminate(spare=self._tombstones.keys()) if dead else ({}, [])
+            for tombstone in dead:
+                os.close(tombstone)
+
+    def _fork_keeper(self) -> bool:
+        """Take a request; True in the worker that came of it, when that has ended."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._requests, REQUEST_SIZE, FDS_PER_KEEPER)
+        except ConnectionError:
+            data, fds = b"", []
+        if not data:
+            self._end()
+        control, tombstone, page, stdout, stderr = fds
+        pid = os.fork()
+        if pid == 0:
+            os.close(tombstone)
+            self._serve_as_child(pickle.loads(data), control, page, (stdout, stderr))
+            return True
+        self._tombstones[pid] = tombstone
+        for descriptor in (control, page, stdout, stderr):
+            os.close(descriptor)
+        return False
+
+    def _serve_as_child(
+        self, worker_name: str, control: int, page: int, streams: tuple[int, int]
+    ) -> None:
+        """Be a keeper for good, and in each process that it forks a worker until it ends."""
+        tree.stop_hearing(self._deaths)
+        self._requests.close()
+        for descriptor in self._tombstones.values():
+            os.close(descriptor)
+        for target, descriptor in enumerate(streams, start=1):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        tree.adopt_orphans()
+        shared = Page(page)
+        os.close(page)
+        deaths = tree.hear_of_deaths()
+        orders = socket.socket(fileno=control)
+        sock, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+        # From here on this is a worker, which needs nothing of all that.
+        tree.stop_hearing(deaths)
+        for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends
+            signal.signal(number, signal.SIG_DFL)
+        orders.close()
+        os.close(self._parent)
+        _rename(worker_name)
+        serve(sock, shared, Alarm(pipe))
+
+
+def _rename(name: str) -> None:
+    from multiprocessing import current_process
+
+    current_process().name = name

@@ -1,0 +1,118 @@
+"""The parent's side of the root: one for the whole program, started when first needed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from . import root
+
+__all__ = ["Root", "close_shared", "shared"]
+
+
+class Root:
+    """The process that forks keepers. Requests may be sent at once, while it is still starting."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.failure: BaseException | None = None
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process: Any = None
+        self._starter = threading.Thread(
+            target=self._start, args=(theirs,), name="ezpq_exec-start", daemon=True
+        )
+        self._starter.start()
+
+    def _start(self, theirs: socket.socket) -> None:
+        """Start the process; off every thread that has something else to see to."""
+        try:
+            from loky.backend import get_context
+
+            # Not a daemon: those may have no children, and nor may their forks.
+            self._process = get_context("loky").Process(
+                target=root.main, args=(theirs, self.owner), name="ezpq_exec-root", daemon=False
+            )
+            self._process.start()
+        except BaseException as failure:
+            self.failure = failure
+        finally:
+            theirs.close()
+
+    def request_keeper(self, name: str, control: int, tombstone: int, page: int) -> None:
+        """Have a keeper forked.
+
+        Args:
+            name: of its worker's processes.
+            control: the descriptor of its end of the control socket.
+            tombstone: a descriptor of which the root keeps a copy until the keeper, and all that
+                it started, are gone.
+            page: the descriptor of the memory shared with it.
+
+        Raises:
+            OSError: the root is gone.
+        """
+        fds = [control, tombstone, page, *_streams()]
+        try:
+            socket.send_fds(self._requests, [pickle.dumps(name)], fds)
+        finally:
+            for descriptor in fds[3:]:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """End it, with everything that it still keeps, and wait until it is gone."""
+        self._starter.join()
+        try:
+            self._requests.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is gone already
+        self._requests.close()
+        if self._process is not None and self._process.pid is not None:
+            self._process.join()
+
+
+def _streams() -> Sequence[int]:
+    """Copies of the descriptors of stdout and stderr; of the null device where one is closed."""
+    copies = []
+    for descriptor in (1, 2):
+        try:
+            copies.append(os.dup(descriptor))
+        except OSError:
+            copies.append(os.open(os.devnull, os.O_WRONLY))
+    return copies
+
+
+_shared: Root | None = None
+_lock = threading.Lock()  # guards _shared
+
+
+def shared(instead_of: Root | None = None) -> Root:
+    """This program's root: started now if there is none, or if it is `instead_of`, which failed."""
+    global _shared
+    with _lock:
+        usable = _shared is not None and _shared.owner == os.getpid()
+        if _shared is None or not usable or _shared is instead_of:
+            _shared = Root()
+        return _shared
+
+
+def close_shared() -> None:
+    """End this program's root; a later use starts another."""
+    global _shared
+    with _lock:
+        old, _shared = _shared, None
+    if old is not None and old.owner == os.getpid():
+        old.close()
+
+
+def _forget_in_child() -> None:
+    global _shared, _lock
+    _shared, _lock = None, threading.Lock()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,109 @@
+"""Where a worker is, or was when it crashed: its Python stacks, taken without its cooperation.
+
+`faulthandler` writes them from a signal handler, in C, so a job that holds the GIL is seen too. It
+writes to a pipe that the keeper reads. The handler says nowhere that it is done: its text is
+complete when the last frame of the main thread, which comes last, is there.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import inspect
+import os
+import select
+import signal
+import sys
+import time
+
+__all__ = ["Dump"]
+
+_LONGEST_WAIT = 0.1  # seconds, for a worker that cannot run the handler
+_MOST_TEXT = 64 * 1024
+_OURS = os.path.dirname(os.path.abspath(__file__))
+_CUT = b"  ...\n"  # faulthandler's last line for a stack, or a list of threads, that is too long
+
+if sys.platform == "linux":
+    _SIGNAL = signal.SIGRTMAX - 1  # one that programs hardly use for anything else
+
+
+class Dump:
+    """The pipe between a worker, which writes, and its keeper, which reads."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self._text = b""
+        self._last_frame = f" in {_outermost()}\n".encode()
+
+    def become_source(self) -> None:
+        """In the worker: write to it on demand, and on a crash."""
+        os.close(self._reader)
+        faulthandler.register(_SIGNAL, file=self._writer, all_threads=True, chain=False)
+        faulthandler.enable(file=self._writer)
+
+    def become_reader(self) -> None:
+        """In the keeper: only read."""
+        os.close(self._writer)
+        os.set_blocking(self._reader, False)
+
+    def fileno(self) -> int:
+        """What becomes readable when there is something to `drain`."""
+        return self._reader
+
+    def drain(self) -> bool:
+        """Read what there is; False if no more can come."""
+        try:
+            text = os.read(self._reader, _MOST_TEXT)
+        except BlockingIOError:
+            return True
+        self._text = (self._text + text)[-_MOST_TEXT:]
+        return bool(text)
+
+    def take(self, pid: int) -> None:
+        """Have the worker write its stacks, and wait until they are here, or will not come."""
+        self._text = b""
+        if _is_stopped(pid):
+            return
+        os.kill(pid, _SIGNAL)
+        until = time.monotonic() + _LONGEST_WAIT
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        while not self._text.endswith((self._last_frame, _CUT)):
+            left = until - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000) or not self.drain():
+                return
+
+    def text(self) -> str | None:
+        """What was written, less the frames that are ours; None if nothing was."""
+        while self.drain():
+            if not _is_readable(self._reader):
+                break
+        lines = []
+        ours = False
+        for line in self._text.decode(errors="replace").splitlines():
+            ours = (ours and line.startswith("  ")) or f'File "{_OURS}' in line
+            if not ours:
+                lines.append(line)
+        return "\n".join(lines).strip() or None
+
+    def close(self) -> None:
+        """Let go of the reading end."""
+        os.close(self._reader)
+
+
+def _outermost() -> str:
+    """The name of the function that all others were called from."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_name if frame is not None else "<unknown>"
+
+
+def _is_stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+        return stat.read().rpartition(")")[2].split()[0] in "Tt"
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))

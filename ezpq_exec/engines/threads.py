@@ -1,0 +1,163 @@
+"""Worker threads of this process. They cannot be killed, and say so."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from typing import Any, NamedTuple
+
+from ..errors import UnsupportedOption
+from ..jobs import Call, Outcome, Verdict
+from ..reports import Finished, Ready, Report, Stopped, Unstartable
+from .base import Capabilities, Engine, Setup
+
+__all__ = ["ThreadEngine"]
+
+
+class _Task(NamedTuple):
+    number: int
+    call: Call
+
+
+class _Worker:
+    """One slot's thread, and what it was given."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self.begun = (0, 0.0)  # the number of the job that was begun last, and when
+
+
+class _Gone(NamedTuple):
+    """This worker's thread is about to end."""
+
+    worker: _Worker
+
+
+class ThreadEngine(Engine):
+    """Runs jobs in threads. A job that is past its timeout is settled, and keeps its slot."""
+
+    capabilities = Capabilities()
+
+    def __init__(self) -> None:
+        self._setup = Setup()
+        self._workers: dict[int, _Worker] = {}
+        self._closing = False
+        self._reports: queue.SimpleQueue[Report | _Gone | None] = queue.SimpleQueue()
+        self._threads: dict[_Worker, threading.Thread] = {}
+
+    def open(self, setup: Setup) -> None:
+        """See `Engine.open`."""
+        if setup.max_tasks_per_child is not None:
+            raise UnsupportedOption(
+                "max_tasks_per_child needs workers that are processes; those of this engine are "
+                f"threads (got {setup.max_tasks_per_child!r})"
+            )
+        self._setup = setup
+
+    def start(self, slot: int) -> None:
+        """See `Engine.start`."""
+        worker = _Worker(slot)
+        thread = threading.Thread(
+            target=_work, args=(worker, self._setup, self._reports), name=f"ezpq_exec-{slot}"
+        )
+        try:
+            thread.start()
+        except RuntimeError as failure:  # no more threads to be had
+            self._reports.put(Unstartable(slot, failure))
+            return
+        self._workers[slot] = worker
+        self._threads[worker] = thread
+
+    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+        """See `Engine.run`."""
+        self._workers[slot].inbox.put(_Task(number, payload))
+
+    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
+        """See `Engine.kill`. Never called: `Capabilities.kills` is false."""
+        raise NotImplementedError("a thread cannot be killed")
+
+    def retire(self, slot: int) -> None:
+        """See `Engine.retire`."""
+        self._workers.pop(slot).inbox.put(None)
+
+    def begun(self, slot: int, number: int) -> float | None:
+        """See `Engine.begun`."""
+        worker = self._workers.get(slot)
+        if worker is None:
+            return None
+        last, when = worker.begun
+        return when if last == number else None
+
+    def wait(self, timeout: float | None) -> list[Report]:
+        """See `Engine.wait`."""
+        reports: list[Report] = []
+        try:
+            first = self._reports.get(timeout=timeout)
+            while True:
+                if isinstance(first, _Gone):
+                    self._bury(first.worker)
+                elif first is not None:
+                    reports.append(first)
+                first = self._reports.get_nowait()
+        except queue.Empty:
+            return reports
+
+    def wake(self) -> None:
+        """See `Engine.wake`."""
+        self._reports.put(None)
+
+    def close(self, *, kill: bool = False) -> None:
+        """See `Engine.close`. Threads that run a job are left to finish it."""
+        self._closing = True
+        for slot in list(self._workers):
+            self.retire(slot)
+        self._stop_if_empty()
+
+    def _bury(self, worker: _Worker) -> None:
+        self._threads.pop(worker).join()
+        if self._workers.get(worker.slot) is worker:
+            del self._workers[worker.slot]
+        self._stop_if_empty()
+
+    def _stop_if_empty(self) -> None:
+        if self._closing and not self._threads:
+            self._reports.put(Stopped())
+
+
+def _work(worker: _Worker, setup: Setup, reports: queue.SimpleQueue[Report | _Gone | None]) -> None:
+    try:
+        if setup.initializer is not None:
+            setup.initializer(*setup.initargs)
+    except BaseException as error:  # the user's code, whose failure is news
+        reports.put(Unstartable(worker.slot, error, fatal=True))
+    else:
+        reports.put(Ready(worker.slot, os.getpid()))
+        while (task := worker.inbox.get()) is not None:
+            reports.put(Finished(worker.slot, task.number, _execute(worker, task)))
+            del task  # while waiting, keep nothing alive
+    reports.put(_Gone(worker))
+
+
+def _execute(worker: _Worker, task: _Task) -> Outcome:
+    function, args, kwargs = task.call
+    cpu = time.thread_time()
+    started = time.monotonic()
+    worker.begun = (task.number, started)
+    try:
+        value = function(*args, **kwargs)
+        verdict = Verdict.RETURNED
+    except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
+        value = error
+        verdict = Verdict.RAISED
+    ended = time.monotonic()
+    return Outcome(
+        verdict,
+        value,
+        started=started,
+        ended=ended,
+        cpu_time=time.thread_time() - cpu,
+        exitcode=0 if verdict is Verdict.RETURNED else 1,
+    )

@@ -1,0 +1,164 @@
+"""Ending processes, with all that they started, from a process to which their orphans fall.
+
+A child subreaper (Linux) becomes the parent of every descendant whose own parent dies, those that
+called setsid or forked twice included. So it need only kill its children again and again until it
+has none. Nothing here kills a process that is not the caller's descendant.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import time
+from collections.abc import Collection, Iterable
+
+__all__ = [
+    "adopt_orphans",
+    "children",
+    "die_with_parent",
+    "exterminate",
+    "hear_of_deaths",
+    "hush",
+    "reap",
+    "stop_hearing",
+]
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Make this process the one to which its descendants' orphans fall.
+
+    Raises:
+        OSError: the system does not have that.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when `parent` ends (the thread of it that forked, to be exact).
+
+    Raises:
+        OSError: the system does not have that.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def hear_of_deaths() -> int:
+    """A descriptor that is readable when a child has ended, or stopped; `hush` empties it."""
+    heard, told = os.pipe()
+    os.set_blocking(heard, False)
+    os.set_blocking(told, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler there is no wake-up
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    return heard
+
+
+def stop_hearing(descriptor: int) -> None:
+    """Undo `hear_of_deaths`, in a fork of the process that called it."""
+    os.close(signal.set_wakeup_fd(-1))
+    os.close(descriptor)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def hush(descriptor: int) -> None:
+    """Empty what `hear_of_deaths` gave."""
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of the children of `pid`, zombies included."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as listing:
+                found += map(int, listing.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it is gone, or this thread of it
+    return found
+
+
+def reap() -> dict[int, int]:
+    """Collect the children that have ended: exit code by pid, minus the signal's number."""
+    ended = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = os.waitstatus_to_exitcode(status)
+
+
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # gone; or another user's, and then it survives
+
+
+def _freeze(roots: Collection[int]) -> set[int]:
+    """Stop these processes and all their descendants, so that none starts another; who they are."""
+    known: set[int] = set()
+    fresh = set(roots)
+    while fresh:
+        _send(fresh, signal.SIGSTOP)
+        known |= fresh
+        fresh = {child for pid in known for child in children(pid)} - known
+    return known
+
+
+def _await_death_of(pid: int, until: float) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(max(0.0, until - time.monotonic()) * 1000)
+    finally:
+        os.close(descriptor)
+
+
+def exterminate(
+    spare: Collection[int] = (), patience: float = 5.0
+) -> tuple[dict[int, int], list[int]]:
+    """Kill every child of this process that is not in `spare`, and all that falls to it then.
+
+    Args:
+        spare: pids of children to be left alone.
+        patience: seconds after which those that do not die are given up.
+
+    Returns:
+        The exit codes of the children that died, by pid; and the pids of the survivors.
+    """
+    me = os.getpid()
+    until = time.monotonic() + patience
+    ended: dict[int, int] = {}
+    while True:
+        ended.update(reap())
+        victims = [pid for pid in children(me) if pid not in spare and pid not in ended]
+        if not victims:
+            return ended, []
+        if time.monotonic() > until:
+            return ended, victims
+        _send(_freeze(victims), signal.SIGKILL)
+        _await_death_of(victims[0], until)

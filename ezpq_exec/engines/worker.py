@@ -1,0 +1,166 @@
+"""A worker: reads a job, runs it, answers, and reads the next. Imports next to nothing.
+
+It runs on the process's main thread. The keeper beside it, not this code, sees to deadlines; all
+that is owed to it is the page (what is being run since when) and, where a deadline comes earlier
+than the keeper would wake, a word on the pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from .. import packing
+from .channel import Frame, Kind, Reader, header, receive, send
+from .page import Page
+
+__all__ = ["DEADLINE", "serve"]
+
+DEADLINE = struct.Struct("<d")
+_MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
+
+try:
+    import resource
+except ImportError:  # Windows
+
+    def _usage() -> tuple[float, int]:
+        return time.process_time(), 0
+
+else:
+    _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+    def _usage() -> tuple[float, int]:
+        """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        gone = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
+        return cpu, own.ru_maxrss * _RSS_UNIT
+
+
+class Alarm:
+    """Tells the keeper of deadlines, and only of those that it would otherwise sleep through.
+
+    The keeper wakes at the last time that it was told of, and then looks at the page for itself;
+    so a later deadline needs no word while that time is still to come.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._told = 0.0
+
+    def set(self, deadline: float, now: float) -> None:
+        """A job with this deadline has begun."""
+        if not now + _MARGIN < self._told <= deadline:
+            self._told = deadline
+            os.write(self._pipe, DEADLINE.pack(deadline))
+
+
+def serve(sock: socket.socket, page: Page | None, alarm: Alarm | None) -> None:
+    """Run the jobs that come down `sock`, one after another, until it is closed."""
+    reader = Reader()
+    frames: deque[Frame] = deque()
+    cpu_before = 0.0
+    while True:
+        while not frames:
+            try:
+                frames.extend(receive(sock, reader))
+            except (EOFError, ConnectionError):
+                return
+        frame = frames.popleft()
+        if frame.kind == Kind.SETUP:
+            if not _set_up(sock, frame):
+                return
+            continue
+        number, timeout = frame.number, frame.stamp
+        started = time.monotonic()
+        if page is not None:
+            page.begin(number, started, started + timeout if timeout else float("inf"))
+            if timeout and alarm is not None:
+                alarm.set(started + timeout, started)
+        kind, body, ended = _execute(frame.body)
+        del frame
+        cpu, rss = _usage()
+        _flush()
+        if page is not None:
+            if page.condemned == number:
+                _await_death()
+            page.end()
+        head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
+        cpu_before = cpu
+        try:
+            send(sock, head, body)
+        except ConnectionError:
+            return
+        del body
+
+
+def _execute(packed: Any) -> tuple[int, bytes, float]:
+    """Run one call; its answer's kind and body, and when the function was done."""
+    ended = 0.0
+    try:
+        function, args, kwargs = packing.load_call(packed)
+        value = function(*args, **kwargs)
+        ended = time.monotonic()
+        return Kind.RETURNED, packing.pack(value), ended
+    except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
+        ended = ended or time.monotonic()
+        if error.__traceback__ is not None:
+            error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
+        return Kind.RAISED, packing.pack_error(error), ended
+
+
+def _set_up(sock: socket.socket, frame: Frame) -> bool:
+    """Make this process look as the parent did, and run the initializer; False if it raised."""
+    try:
+        surroundings, packed = packing.unpack(frame.body)
+        _imitate(surroundings)
+        if packed is None:
+            return True
+        initializer, initargs = packing.unpack(packed)
+        initializer(*initargs)
+        kind, body = Kind.READY, b""
+    except BaseException as error:  # the user's code, whose failure is news for the parent
+        kind, body = Kind.UNFIT, packing.pack_error(error)
+    _flush()
+    send(sock, header(0, kind, body), body)
+    return kind == Kind.READY
+
+
+def surroundings() -> dict[str, Any]:
+    """What a worker takes over from the process that it works for."""
+    return {
+        "path": list(sys.path),
+        "argv": list(sys.argv),
+        "environ": dict(os.environ),
+        "cwd": os.getcwd(),
+    }
+
+
+def _imitate(parent: Mapping[str, Any]) -> None:
+    sys.path[:] = parent["path"]
+    sys.argv[:] = parent["argv"]
+    if parent["environ"] != dict(os.environ):
+        os.environ.clear()
+        os.environ.update(parent["environ"])
+    os.chdir(parent["cwd"])
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass  # None, or closed by a job, or its reader is gone
+
+
+def _await_death() -> None:
+    """The keeper has decided; an answer now would contradict it."""
+    while True:
+        signal.pause()

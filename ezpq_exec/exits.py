@@ -1,0 +1,67 @@
+"""The end of the interpreter: what was submitted is finished first, and nothing more is taken.
+
+`threading._register_atexit` is concurrent.futures' own way to be called before non-daemon threads
+are joined; with plain `atexit`, which comes after that, an idle loop would hang the exit for ever.
+The name was read in CPython 3.10 to 3.14.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+__all__ = ["has_begun", "register"]
+
+
+class Finishing(Protocol):
+    """What must come to its end before the interpreter does."""
+
+    def finish(self) -> None:
+        """Take no more, finish what there is; do not wait."""
+
+    def join(self) -> None:
+        """Wait until that is done."""
+
+
+_live: weakref.WeakSet[Finishing] = weakref.WeakSet()
+_lock = threading.Lock()  # guards _live and _begun
+_begun = False
+
+
+def register(loop: Finishing) -> None:
+    """Have `loop` finished at exit, if it is still there."""
+    with _lock:
+        _live.add(loop)
+
+
+def has_begun() -> bool:
+    """Whether the interpreter is on its way out."""
+    return _begun
+
+
+def _finish_all() -> None:
+    global _begun
+    with _lock:
+        _begun = True
+        live = list(_live)
+    for loop in live:
+        loop.finish()
+    for loop in live:
+        loop.join()
+    from .engines import close_leftovers
+
+    close_leftovers()
+
+
+def _forget_in_child() -> None:
+    """A fork has none of the threads that its parent's loops are."""
+    global _lock
+    _lock = threading.Lock()
+    _live.clear()
+
+
+threading._register_atexit(_finish_all)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

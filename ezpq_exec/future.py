@@ -1,0 +1,167 @@
+"""The future of a job: the stdlib's, and what is known of the job, and power over it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from .jobs import Job, JobInfo, State, check_priority, describe
+
+__all__ = ["JobFuture"]
+
+T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """What a future asks of the loop that will resolve it."""
+
+    def cancelled(self, job: Job) -> None: ...
+    def kill(self, job: Job) -> bool: ...
+    def reprioritize(self, job: Job, priority: Any) -> bool: ...
+    def begun(self, job: Job) -> float | None: ...
+    def call_back(self, callback: Callable[[], object]) -> None: ...
+
+
+class JobFuture(Future[T]):
+    """What `PriorityExecutor.submit` returns.
+
+    It is a `concurrent.futures.Future` in every respect: `wait`, `as_completed` and asyncio take
+    it. Callbacks run one after another on a thread of the executor's own, so that one that takes
+    its time holds up neither jobs nor deadlines.
+
+    >>> with PriorityExecutor(1) as ex:
+    ...     future = ex.submit(pow, 2, 5)
+    ...     future.result()
+    32
+    >>> future.info.state.value, future.info.verdict.value, future.info.args
+    ('done', 'returned', (2, 5))
+    """
+
+    def __init__(self, job: Job, owner: Owner) -> None:
+        super().__init__()
+        self._job = job
+        self._owner = owner
+        self._info: JobInfo | None = None
+        self._listeners: Sequence[Callable[[Future[T]], object]] = ()
+
+    # A Condition takes 1.4 KB, and of a million futures that wait hardly one has somebody waiting
+    # for it. So it is made when it is first asked for. `_condition` is concurrent.futures' own
+    # name, read in CPython 3.10 to 3.14, where only `Future.__init__` sets it.
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        attributes = self.__dict__
+        condition: threading.Condition | None = attributes.get("lazy_condition")
+        if condition is None:
+            condition = attributes.setdefault("lazy_condition", threading.Condition())
+        return condition
+
+    @_condition.setter
+    def _condition(self, condition: threading.Condition) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        job = self._job
+        return f"<JobFuture of job {job.number} ({job.name}): {job.state.value}>"
+
+    @property
+    def priority(self) -> Any:
+        """The job's priority: lower runs first."""
+        return self._job.priority
+
+    @property
+    def info(self) -> JobInfo:
+        """All that is known of the job now. It does not wait."""
+        if self._info is not None:
+            return self._info
+        job = self._job
+        started = None
+        if job.state is State.RUNNING and job.started is None:
+            started = self._owner.begun(job)
+        settled = self.done()
+        exception = self.exception() if settled and not self.cancelled() else None
+        wall = time.time() - time.monotonic()
+        info = describe(job, started=started, wall=wall, exception=exception)
+        if settled:
+            self._info = info
+        return info
+
+    def cancel(self) -> bool:
+        """Take the job back, if it still waits; False if it runs or has ended."""
+        already = self.cancelled()
+        if not super().cancel():
+            return False
+        if not already:
+            self._owner.cancelled(self._job)
+        return True
+
+    def kill(self) -> bool:
+        """End the job: at once if it waits (it is cancelled), by killing its process if it runs.
+
+        Returns:
+            True if it will not end by itself: its future raises CancelledError or JobKilled.
+            False if it has ended already, or runs where it cannot be killed (threads).
+        """
+        return self.cancel() or (not self.done() and self._owner.kill(self._job))
+
+    def reprioritize(self, priority: Any) -> bool:
+        """Give a waiting job another priority; among equals it keeps the order of submission.
+
+        Returns:
+            False if it no longer waits.
+
+        Raises:
+            TypeError, ValueError: `priority` is not a number that compares.
+        """
+        check_priority(priority)
+        return not self.done() and self._owner.reprioritize(self._job, priority)
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Have `fn(self)` called once the future is done; at once, and here, if it is."""
+        super().add_done_callback(fn if self.done() else _Callback(fn))
+
+    def add_listener(self, listener: Callable[[Future[T]], object]) -> None:
+        """As `add_done_callback`, but on the thread that resolves: for what is quick and safe."""
+        with self._condition:
+            if not self.done():
+                if type(self._listeners) is tuple:  # none has ever been here
+                    super().add_done_callback(_tell)
+                self._listeners = [*self._listeners, listener]
+                return
+        listener(self)
+
+    def remove_listener(self, listener: Callable[[Future[T]], object]) -> None:
+        """Take one back, if it was not called yet."""
+        with self._condition:
+            self._listeners = [other for other in self._listeners if other is not listener]
+
+    @property
+    def listeners(self) -> Sequence[Callable[[Future[T]], object]]:
+        """Those that are still to be called."""
+        return self._listeners
+
+    @property
+    def owner(self) -> Owner:
+        """Whose job it is."""
+        return self._owner
+
+
+# Neither of these holds the future that it is kept by: a cycle would keep results alive.
+
+
+class _Callback:
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self.function = function
+
+    def __call__(self, future: Any) -> None:
+        future.owner.call_back(functools.partial(self.function, future))
+
+
+def _tell(future: Any) -> None:
+    for listener in future.listeners:
+        listener(future)

@@ -1,0 +1,291 @@
+"""A job: what to run, on which terms, and what became of it. Data only; nothing here decides."""
+
+from __future__ import annotations
+
+import decimal
+import enum
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .future import JobFuture
+    from .heap import Entry
+
+__all__ = ["Call", "Job", "JobInfo", "Options", "Outcome", "State", "Verdict"]
+
+DEFAULT_PRIORITY = 100
+
+
+class State(enum.Enum):
+    """Where a job is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class Verdict(enum.Enum):
+    """How a job ended."""
+
+    RETURNED = "returned"
+    RAISED = "raised"
+    TIMED_OUT = "timed out"
+    EXPIRED = "expired"  # waited for longer than its queue_timeout
+    CANCELLED = "cancelled"
+    KILLED = "killed"
+    DIED = "died"  # its worker died under it
+    BROKEN = "broken"  # no worker could be started for it
+
+
+class Call(NamedTuple):
+    """What to run."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+def _seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if not float(value) > 0:
+        raise ValueError(f"{name} must be more than 0 seconds (None for no limit), not {value!r}")
+
+
+def check_priority(value: object) -> None:
+    """Raise TypeError or ValueError unless `value` can rank a job among others.
+
+    >>> check_priority(float("nan"))
+    Traceback (most recent call last):
+        ...
+    ValueError: priority must compare with other numbers, which nan does not
+    """
+    if type(value) is int:
+        return
+    if isinstance(value, decimal.Decimal):
+        unordered = value.is_nan()
+    elif isinstance(value, numbers.Real):
+        unordered = math.isnan(value)
+    else:
+        raise TypeError(f"priority must be a real number, not {value!r}")
+    if unordered:
+        raise ValueError(f"priority must compare with other numbers, which {value!r} does not")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The terms on which jobs run. One object serves all the jobs submitted on the same terms."""
+
+    priority: Any = DEFAULT_PRIORITY
+    timeout: float | None = None
+    queue_timeout: float | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_priority(self.priority)
+        _seconds("timeout", self.timeout)
+        _seconds("queue_timeout", self.queue_timeout)
+        if self.name is not None and not isinstance(self.name, str):
+            raise TypeError(f"name must be a str or None, not {self.name!r}")
+
+    def but(self, changes: Mapping[str, Any]) -> Options:
+        """These options with `changes` made; an unknown name raises TypeError."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise TypeError(f"unknown option {name!r}; the options are {', '.join(known)}")
+        return Options(**{**known, **changes})
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an engine reports of a job that ended by itself.
+
+    `value` is the result or the exception; while `packed`, it is still the bytes that a worker
+    sent. Times are in seconds on this machine's monotonic clock.
+    """
+
+    verdict: Verdict
+    value: Any
+    packed: bool = False
+    started: float = 0.0
+    ended: float = 0.0
+    cpu_time: float | None = None
+    max_rss: int | None = None
+    exitcode: int | None = None
+
+
+class Job:
+    """One job's record. The scheduler alone changes `state`; times are monotonic seconds."""
+
+    __slots__ = (
+        "alarm",
+        "announced",
+        "attempt",
+        "call",
+        "condemned",
+        "cpu_time",
+        "ended",
+        "exitcode",
+        "future",
+        "lost_unbegun",
+        "max_rss",
+        "number",
+        "options",
+        "payload",
+        "pid",
+        "place",
+        "priority",
+        "processed",
+        "slot",
+        "started",
+        "state",
+        "submitted",
+        "verdict",
+    )
+
+    def __init__(
+        self, number: int, call: Call, options: Options, payload: Any, submitted: float
+    ) -> None:
+        self.number = number
+        self.call = call
+        self.options = options
+        self.priority = options.priority
+        self.payload = payload  # the call as the engine takes it; dropped once settled
+        self.submitted = submitted
+        self.state = State.WAITING
+        self.verdict: Verdict | None = None
+        self.future: JobFuture[Any] | None = None  # dropped once settled
+        self.place: Entry | None = None  # in the backlog
+        self.alarm: Entry | None = None  # among the deadlines
+        self.announced = False  # its future was told that it runs
+        self.condemned: Verdict | None = None  # why it is being killed
+        self.lost_unbegun = 0  # workers that died with it in hand, unbegun
+        self.attempt = 0
+        self.slot: int | None = None
+        self.pid: int | None = None
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.processed: float | None = None
+        self.cpu_time: float | None = None
+        self.max_rss: int | None = None
+        self.exitcode: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.number} {self.name!r} {self.state.value}>"
+
+    @property
+    def name(self) -> str:
+        """The name it was given, else its function's."""
+        return self.options.name or function_name(self.call.function)
+
+
+def function_name(function: object) -> str:
+    """The name by which people know `function`, found without running its code.
+
+    >>> function_name(len), function_name(str.upper)
+    ('len', 'str.upper')
+    """
+    for attribute in ("__qualname__", "__name__"):
+        name = getattr(function, attribute, None)
+        if isinstance(name, str):
+            return name
+    inner = getattr(function, "func", None)  # functools.partial
+    return function_name(inner) if inner is not None else type(function).__name__
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """All that is known of a job at one moment.
+
+    Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
+    seconds, `max_rss` is the worker's peak so far in bytes.
+    """
+
+    id: int
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    priority: Any
+    timeout: float | None
+    state: State
+    verdict: Verdict | None
+    submitted: datetime
+    started: datetime | None
+    ended: datetime | None
+    processed: datetime | None
+    waited: float | None
+    runtime: float | None
+    cpu_time: float | None
+    max_rss: int | None
+    worker: int | None
+    pid: int | None
+    attempt: int
+    exitcode: int | None
+    exception: BaseException | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a plain dict, with `state` and `verdict` as strings and the function's name.
+
+        The values of `args` and `kwargs` are those of the job, not copies.
+        """
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain["state"] = self.state.value
+        plain["verdict"] = self.verdict.value if self.verdict else None
+        plain["function"] = function_name(self.function)
+        return plain
+
+
+def describe(
+    job: Job, *, started: float | None, wall: float, exception: BaseException | None
+) -> JobInfo:
+    """Make the `JobInfo` of `job`.
+
+    Args:
+        job: the record; another thread may be changing it, so its state is read once, first.
+        started: when a running job began, where the caller knows it sooner than the record.
+        wall: what to add to a monotonic time to get one since the epoch, in seconds.
+        exception: what the job's future raises.
+    """
+
+    def at(moment: float | None) -> datetime | None:
+        return None if moment is None else datetime.fromtimestamp(moment + wall, timezone.utc)
+
+    state = job.state
+    done = state is State.DONE
+    began = job.started if job.started is not None or done else started
+    if state is State.WAITING:
+        began = None
+    ended = job.ended if done else None
+    submitted = datetime.fromtimestamp(job.submitted + wall, timezone.utc)
+    return JobInfo(
+        id=job.number,
+        name=job.name,
+        function=job.call.function,
+        args=job.call.args,
+        kwargs=job.call.kwargs,
+        priority=job.priority,
+        timeout=job.options.timeout,
+        state=state,
+        verdict=job.verdict if done else None,
+        submitted=submitted,
+        started=at(began),
+        ended=at(ended),
+        processed=at(job.processed) if done else None,
+        waited=None if began is None else max(0.0, began - job.submitted),
+        runtime=None if began is None or ended is None else max(0.0, ended - began),
+        cpu_time=job.cpu_time if done else None,
+        max_rss=job.max_rss if done else None,
+        worker=job.slot,
+        pid=job.pid,
+        attempt=job.attempt,
+        exitcode=job.exitcode if done else None,
+        exception=exception if done else None,
+    )

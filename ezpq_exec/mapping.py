@@ -1,0 +1,91 @@
+"""`map`: one job an item, or a chunk of items, and the results in the items' order."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+__all__ = ["Chunked", "check", "chunks", "flatten", "results"]
+
+Submit = Callable[..., "Future[Any]"]
+
+
+class Chunked:
+    """Calls `func` for each of a list of argument tuples."""
+
+    __slots__ = ("func",)
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+
+    def __call__(self, batch: list[tuple[Any, ...]]) -> list[Any]:
+        return [self.func(*args) for args in batch]
+
+
+def check(chunksize: object, buffersize: object) -> None:
+    """Raise TypeError or ValueError unless these are sizes, with the stdlib's words."""
+    if not isinstance(chunksize, int) or isinstance(chunksize, bool):
+        raise TypeError(f"chunksize must be an integer, not {chunksize!r}")
+    if chunksize < 1:
+        raise ValueError(f"chunksize must be >= 1, not {chunksize!r}")
+    if buffersize is not None:
+        if not isinstance(buffersize, int) or isinstance(buffersize, bool):
+            raise TypeError(f"buffersize must be an integer or None, not {buffersize!r}")
+        if buffersize < 1:
+            raise ValueError(f"buffersize must be None or > 0, not {buffersize!r}")
+
+
+def chunks(items: Iterable[Any], size: int) -> Iterator[tuple[list[Any]]]:
+    """`items` in lists of `size`, each in a tuple of one."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield (batch,)
+
+
+def flatten(lists: Iterator[list[Any]]) -> Iterator[Any]:
+    """The items of the lists, none of which is kept longer than needed."""
+    for items in lists:
+        items.reverse()
+        while items:
+            yield items.pop()
+
+
+def results(
+    submit: Submit,
+    calls: Iterable[tuple[Any, ...]],
+    timeout: float | None,
+    buffersize: int | None,
+) -> Iterator[Any]:
+    """Submit `calls` at once, or `buffersize` of them ahead of those that were asked for.
+
+    What is submitted first is submitted now; the iterator that is returned gives the results. It
+    raises TimeoutError when one is not there `timeout` seconds after this call; and whatever ends
+    it, the jobs whose results were not given are cancelled.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    remaining = iter(calls)
+    futures = deque(submit(*args) for args in itertools.islice(remaining, buffersize))
+
+    def give() -> Iterator[Any]:
+        try:
+            while futures:
+                if buffersize is not None:
+                    futures.extend(submit(*args) for args in itertools.islice(remaining, 1))
+                yield _result(futures.popleft(), end)
+        finally:
+            for future in futures:
+                future.cancel()
+
+    return give()
+
+
+def _result(future: Future[Any], end: float | None) -> Any:
+    try:
+        return future.result(None if end is None else end - time.monotonic())
+    finally:
+        future.cancel()
+        del future  # break the cycle through an exception's traceback

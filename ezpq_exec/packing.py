@@ -1,0 +1,125 @@
+"""Calls and outcomes as bytes: plain pickle where it can, cloudpickle where it must.
+
+Plain pickle runs at C speed and carries functions and classes by name. It cannot carry what has no
+importable name: lambdas, closures, and all that lives in `__main__`, which in a worker is another
+module. Those go by cloudpickle, by value.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .jobs import Call
+
+__all__ = ["is_quick", "load_call", "pack", "pack_call", "pack_error", "unpack", "unpack_error"]
+
+PROTOCOL = 5
+QUICK_SIZE = 64 * 1024
+
+# The pickle opcodes that name a class or function, without which unpickling runs no code but
+# pickle's own: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5 writes no other such opcode.
+_NAMES_SOMETHING = re.compile(rb"[\x93\x82\x83\x84]").search
+
+
+def pack(value: object) -> bytes:
+    """`value` as bytes.
+
+    Raises:
+        Exception: whatever cloudpickle, or the object's own reduction, has against it.
+
+    >>> unpack(pack(lambda: 42))()
+    42
+    """
+    try:
+        packed = pickle.dumps(value, PROTOCOL)
+    except Exception:
+        return _pack_by_value(value)
+    return _pack_by_value(value) if b"__main__" in packed else packed
+
+
+def _pack_by_value(value: object) -> bytes:
+    import cloudpickle
+
+    by_value: bytes = cloudpickle.dumps(value, PROTOCOL)
+    return by_value
+
+
+def pack_call(call: Call, packed_function: bytes | None) -> bytes:
+    """A call as bytes, for `load_call`; with its function packed already, if that is at hand."""
+    if packed_function is None:
+        return pack((call.function, call.args, dict(call.kwargs)))
+    return packed_function + pack((call.args, dict(call.kwargs)))
+
+
+def unpack(packed: bytes | bytearray | memoryview) -> Any:
+    """What `pack` was given, or a copy of it."""
+    return pickle.loads(packed)
+
+
+def is_quick(packed: bytes | bytearray | memoryview) -> bool:
+    """Whether unpacking is sure to run no user's code, and to be over at once.
+
+    >>> is_quick(pack([1, "two", {"three": 3.0}])), is_quick(pack(ValueError("no")))
+    (True, False)
+    """
+    return len(packed) <= QUICK_SIZE and _NAMES_SOMETHING(packed) is None
+
+
+def load_call(packed: bytes | bytearray | memoryview) -> tuple[Any, Any, Any]:
+    """Function, args and kwargs, from one pickle of the three or two: function, then the rest."""
+    unpickler = pickle.Unpickler(io.BytesIO(packed))
+    first = unpickler.load()
+    if type(first) is tuple:
+        function, args, kwargs = first
+    else:
+        function = first
+        args, kwargs = unpickler.load()
+    return function, args, kwargs
+
+
+def pack_error(error: BaseException) -> bytes:
+    """An exception as bytes, whatever it is made of; never raises an Exception."""
+    import traceback
+
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    kind = type(error)
+    try:
+        text = str(error)
+    except Exception:
+        text = "<its str() raised>"
+    try:
+        carried = pack(error)
+    except Exception:
+        carried = None
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return pickle.dumps((carried, name, text, "".join(lines)), PROTOCOL)
+
+
+def unpack_error(packed: bytes | bytearray | memoryview) -> BaseException:
+    """The exception that `pack_error` was given, with the remote traceback as its cause.
+
+    One that cannot be rebuilt comes as a RemoteError that says all that is known of it.
+    """
+    # Read in CPython 3.10 to 3.14: an exception whose text is that of a traceback, made to be
+    # another's cause. Users and tools know it from the stdlib's pools by this name.
+    from concurrent.futures.process import _RemoteTraceback
+
+    from .errors import RemoteError
+
+    carried, name, text, trace = pickle.loads(packed)
+    why = "it does not pickle"
+    error: object = None
+    if carried is not None:
+        try:
+            error = pickle.loads(carried)
+        except Exception as failure:
+            why = f"it does not unpickle: {failure!r}"
+    if not isinstance(error, BaseException):
+        message = f"{name}: {text} (the exception itself could not be carried over: {why})"
+        error = RemoteError(message, type_name=name, text=text, traceback=trace)
+    error.__cause__ = _RemoteTraceback(f'\n"""\n{trace}"""')
+    return error

@@ -1,0 +1,72 @@
+"""What an engine says of its slots. Plain values, as the commands are, in the other direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Union
+
+from .jobs import Outcome, Verdict
+
+__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Stopped", "Unstartable"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How a worker ended, as far as it is known.
+
+    Attributes:
+        begun: when it began the job that it had in hand (monotonic seconds); None if it never did,
+            so that the job may safely be given to another.
+        ended: when it was gone, with all that it had started (monotonic seconds).
+        reason: why it was killed, if it was: the verdict on its job. None: it died by itself.
+        signal: the name of the signal that ended it.
+        stack: where its job was, as text.
+        survivors: what could not be killed.
+    """
+
+    begun: float | None
+    ended: float
+    pid: int | None = None
+    exitcode: int | None = None
+    signal: str | None = None
+    reason: Verdict | None = None
+    stack: str | None = None
+    survivors: tuple[int, ...] = ()
+
+
+class Ready(NamedTuple):
+    """The worker of `slot` waits for a job."""
+
+    slot: int
+    pid: int | None
+
+
+class Finished(NamedTuple):
+    """Job `number` ended by itself. `ready`: its worker is; else another one will be, later."""
+
+    slot: int
+    number: int
+    outcome: Outcome
+    ready: bool = True
+
+
+class Lost(NamedTuple):
+    """The worker of `slot` is gone, and the engine is already at its successor."""
+
+    slot: int
+    loss: Loss
+
+
+class Unstartable(NamedTuple):
+    """No worker came up for `slot`. `fatal`: nor will any other."""
+
+    slot: int
+    cause: BaseException
+    fatal: bool = False
+
+
+class Stopped(NamedTuple):
+    """The engine has let go of everything."""
+
+
+Report = Union[Ready, Finished, Lost, Unstartable, Stopped]

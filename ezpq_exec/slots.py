@@ -1,0 +1,115 @@
+"""The places where jobs run: which are idle, which are starting, and how many there may be."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+from .heap import Entry
+from .jobs import Job
+
+__all__ = ["Phase", "Slot", "Slots"]
+
+
+class Phase(enum.Enum):
+    """What a slot is doing."""
+
+    COLD = "cold"  # no worker, and none asked for
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    GONE = "gone"  # no longer one of the executor's
+
+
+class Slot:
+    """One place for one job at a time."""
+
+    __slots__ = ("alarm", "index", "job", "leaving", "phase", "pid")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.phase = Phase.COLD
+        self.job: Job | None = None
+        self.pid: int | None = None
+        self.leaving = False  # goes as soon as it is free
+        self.alarm: Entry | None = None  # by when its worker must be ready
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.index} {self.phase.value}>"
+
+
+class Slots:
+    """The slots by index, with those that are idle and those that are cold at hand.
+
+    `idle` and `cold` are stacks: the worker used last is the one whose memory is warm. A slot is
+    on the stack of its phase exactly while it is in that phase.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._slots: dict[int, Slot] = {}
+        self._made = 0
+        self.idle: list[Slot] = []
+        self.cold: list[Slot] = []
+        self.starting = 0
+        self.busy = 0
+        self.limit = 0  # slots that are here to stay
+        self.grow(count)
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(list(self._slots.values()))
+
+    def get(self, index: int) -> Slot | None:
+        """The slot of that index, or None if it is gone."""
+        return self._slots.get(index)
+
+    def move(self, slot: Slot, phase: Phase) -> None:
+        """Take `slot` from its phase to another, and keep the counts."""
+        match slot.phase:
+            case Phase.IDLE:
+                _take(self.idle, slot)
+            case Phase.COLD:
+                _take(self.cold, slot)
+            case Phase.STARTING:
+                self.starting -= 1
+            case Phase.BUSY:
+                self.busy -= 1
+        slot.phase = phase
+        match phase:
+            case Phase.IDLE:
+                self.idle.append(slot)
+            case Phase.COLD:
+                self.cold.append(slot)
+            case Phase.STARTING:
+                self.starting += 1
+            case Phase.BUSY:
+                self.busy += 1
+            case Phase.GONE:
+                del self._slots[slot.index]
+
+    def grow(self, count: int) -> None:
+        """Add `count` slots: first those that were about to leave, then cold ones."""
+        staying = [slot for slot in self._slots.values() if slot.leaving][:count]
+        for slot in staying:
+            slot.leaving = False
+        fresh = [Slot(self._made + i) for i in range(count - len(staying))]
+        self._made += len(fresh)
+        self.limit += count
+        self._slots.update((slot.index, slot) for slot in fresh)
+        self.cold.extend(reversed(fresh))
+
+    def shrink(self, count: int) -> list[Slot]:
+        """Choose `count` slots to leave, those that nobody would miss first, and say which."""
+        order = (Phase.COLD, Phase.STARTING, Phase.IDLE, Phase.BUSY)
+        staying = [slot for slot in self._slots.values() if not slot.leaving]
+        staying.sort(key=lambda slot: (order.index(slot.phase), -slot.index))
+        self.limit -= count
+        for slot in staying[:count]:
+            slot.leaving = True
+        return staying[:count]
+
+
+def _take(stack: list[Slot], slot: Slot) -> None:
+    if stack[-1] is slot:
+        stack.pop()
+    else:
+        stack.remove(slot)

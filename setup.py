@@ -1,0 +1,40 @@
+"""How ezpq_exec is packaged."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="ezpq_exec",
+    version="0.1.0",
+    description="An executor with priorities, timeouts that kill, and rich futures",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["ezpq_exec", "ezpq_exec.*"]),
+    package_data={"ezpq_exec": ["py.typed"]},
+    install_requires=["loky>=3.5", "cloudpickle>=3.0"],
+    extras_require={
+        "demo": ["rich>=13"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "psutil>=5.9",
+            "rich>=13",
+            "numpy",
+            "dask>=2024.1",
+        ],
+        "lint": ["ruff>=0.9", "mypy>=1.14"],
+        "bench": ["pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Typing :: Typed",
+    ],
+)
