@@ -19,6 +19,7 @@ setup(
         "demo": ["rich>=13"],
         "test": [
             "pytest>=8",
+            "pytest-timeout>=2.3",
             "hypothesis>=6.100",
             "psutil>=5.9",
             "rich>=13",

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Capabilities": "engines.base",
-    "ConfiguredExecutor": "executor",
+    "ConfiguredExecutor": "configured",
     "Engine": "engines.base",
     "ExecutorFull": "errors",
     "JobError": "errors",
@@ -36,6 +36,7 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605
 
 if TYPE_CHECKING:
     from .completed import as_completed as as_completed
+    from .configured import ConfiguredExecutor as ConfiguredExecutor
     from .engines.base import Capabilities as Capabilities
     from .engines.base import Engine as Engine
     from .errors import ExecutorFull as ExecutorFull
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from .errors import RemoteError as RemoteError
     from .errors import UnsupportedOption as UnsupportedOption
     from .errors import WorkerDied as WorkerDied
-    from .executor import ConfiguredExecutor as ConfiguredExecutor
     from .executor import PriorityExecutor as PriorityExecutor
     from .executor import Stats as Stats
     from .future import JobFuture as JobFuture

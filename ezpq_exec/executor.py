@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor
-from concurrent.futures.process import BrokenProcessPool
-from concurrent.futures.thread import BrokenThreadPool
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from . import mapping
-from .engines.base import Capabilities, Engine, Setup
+from .checks import broken_processes, broken_threads, check_setup, check_timeout, check_workers
+from .configured import ConfiguredExecutor
+from .engines.base import Capabilities, Engine
 from .engines.choice import choose, default_workers
 from .future import JobFuture
 from .intake import Intake
@@ -19,7 +19,7 @@ from .jobs import Options, Verdict
 from .loop import Loop
 from .scheduler import Scheduler
 
-__all__ = ["ConfiguredExecutor", "PriorityExecutor", "Stats"]
+__all__ = ["PriorityExecutor", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,11 +85,10 @@ class PriorityExecutor(Executor):
         max_tasks_per_child: int | None = None,
         start_timeout: float = 60.0,
     ) -> None:
-        setup = _setup(initializer, initargs, max_tasks_per_child)
-        if not isinstance(start_timeout, (int, float)) or not start_timeout > 0:
-            raise ValueError(f"start_timeout must be more than 0 seconds, not {start_timeout!r}")
+        setup = check_setup(initializer, initargs, max_tasks_per_child)
+        check_timeout("start_timeout", start_timeout)
         if max_workers is not None:
-            _check_workers("max_workers", max_workers)
+            check_workers("max_workers", max_workers)
         chosen = choose(engine)
         # Dask's local scheduler, among others, reads it by this name.
         self._max_workers = default_workers(chosen) if max_workers is None else max_workers
@@ -101,7 +100,9 @@ class PriorityExecutor(Executor):
             grace=_GRACE if capabilities.own_deadlines else 0.0,
             start_timeout=start_timeout,
         )
-        self._loop = Loop(chosen, self._scheduler, _broken[capabilities.isolates])
+        self._loop = Loop(
+            chosen, self._scheduler, broken_processes if capabilities.isolates else broken_threads
+        )
         self._intake = Intake(chosen, self._loop)
         self._options = Options()
         self._capabilities = capabilities
@@ -181,7 +182,7 @@ class PriorityExecutor(Executor):
 
     def resize(self, max_workers: int) -> None:
         """Let `max_workers` jobs run at once from now on; what runs beyond that is let finish."""
-        _check_workers("max_workers", max_workers)
+        check_workers("max_workers", max_workers)
         self._max_workers = max_workers
         self._loop.post(self._scheduler.resize, max_workers)
 
@@ -189,7 +190,7 @@ class PriorityExecutor(Executor):
         """Counts of jobs and workers, all of the same moment."""
         scheduler = self._scheduler
 
-        def question(now: float) -> tuple[Stats, list[Any]]:
+        def question(_: float) -> tuple[Stats, list[Any]]:
             workers = scheduler.workers
             counts = Stats(
                 waiting=scheduler.waiting,
@@ -235,83 +236,10 @@ class PriorityExecutor(Executor):
     ) -> Iterator[T]:
         """As `map`, on the terms of `options`."""
         mapping.check(chunksize, buffersize)
-        calls: Iterable[tuple[Any, ...]] = zip(*iterables)
+        calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
         if chunksize == 1 or not self._capabilities.isolates:
             submit = self._intake.for_function(options, fn)
             return mapping.results(submit, calls, timeout, buffersize)
         submit = self._intake.for_function(options, mapping.Chunked(fn))
         batches = mapping.chunks(calls, chunksize)
         return mapping.flatten(mapping.results(submit, batches, timeout, buffersize))
-
-
-class ConfiguredExecutor(Executor):
-    """A `PriorityExecutor` with options of its own; made by `PriorityExecutor.options`.
-
-    To shut it down is to shut down the executor that it belongs to.
-    """
-
-    def __init__(self, executor: PriorityExecutor, options: Options) -> None:
-        self._executor = executor
-        self._options = options
-
-    @property
-    def _max_workers(self) -> int:
-        return self._executor.max_workers
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
-        """See `PriorityExecutor.submit`."""
-        return self._executor.submit_with(self._options, fn, args, kwargs)
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]:
-        """See `PriorityExecutor.map`."""
-        return self._executor.map_with(self._options, fn, iterables, timeout, chunksize, buffersize)
-
-    def options(self, **options: Any) -> ConfiguredExecutor:
-        """The same executor, with these options over those that are set here."""
-        return ConfiguredExecutor(self._executor, self._options.but(options))
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """See `PriorityExecutor.shutdown`."""
-        self._executor.shutdown(wait, cancel_futures=cancel_futures)
-
-
-def _check_workers(name: str, count: object) -> None:
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"{name} must be an integer, not {count!r}")
-    if count <= 0:
-        raise ValueError(f"{name} must be greater than 0, not {count!r}")
-
-
-def _setup(initializer: object, initargs: object, max_tasks: object) -> Setup:
-    if initializer is not None and not callable(initializer):
-        raise TypeError(f"initializer must be a callable, not {initializer!r}")
-    if not isinstance(initargs, tuple):
-        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
-    if max_tasks is not None:
-        if not isinstance(max_tasks, int) or isinstance(max_tasks, bool):
-            raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
-        if max_tasks < 1:
-            raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
-    return Setup(initializer, initargs, max_tasks)
-
-
-def _broken_processes(cause: BaseException) -> BrokenExecutor:
-    error = BrokenProcessPool(f"no worker process can be started: {cause!r}")
-    error.__cause__ = cause
-    return error
-
-
-def _broken_threads(cause: BaseException) -> BrokenExecutor:
-    error = BrokenThreadPool(f"no worker thread can be started: {cause!r}")
-    error.__cause__ = cause
-    return error
-
-
-_broken = {True: _broken_processes, False: _broken_threads}

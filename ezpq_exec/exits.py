@@ -62,6 +62,6 @@ def _forget_in_child() -> None:
     _live.clear()
 
 
-threading._register_atexit(_finish_all)  # type: ignore[attr-defined]
+threading._register_atexit(_finish_all)  # type: ignore[attr-defined]  # noqa: SLF001
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)

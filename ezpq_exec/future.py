@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from .jobs import Job, JobInfo, State, check_priority, describe
+from .jobs import Job, JobInfo, check_priority, describe
 
 __all__ = ["JobFuture"]
 
@@ -22,8 +22,12 @@ class Owner(Protocol):
     def cancelled(self, job: Job) -> None: ...
     def kill(self, job: Job) -> bool: ...
     def reprioritize(self, job: Job, priority: Any) -> bool: ...
-    def begun(self, job: Job) -> float | None: ...
+    def describe(self, job: Job) -> JobInfo: ...
     def call_back(self, callback: Callable[[], object]) -> None: ...
+
+
+_BLANK = {name: value for name, value in vars(Future()).items() if name != "_condition"}
+_LISTS = [name for name, value in _BLANK.items() if type(value) is list]
 
 
 class JobFuture(Future[T]):
@@ -42,7 +46,10 @@ class JobFuture(Future[T]):
     """
 
     def __init__(self, job: Job, owner: Owner) -> None:
-        super().__init__()
+        # As Future.__init__ would, less the Condition that it would make: see `_condition`.
+        self.__dict__.update(_BLANK)
+        for name in _LISTS:
+            self.__dict__[name] = []
         self._job = job
         self._owner = owner
         self._info: JobInfo | None = None
@@ -50,18 +57,14 @@ class JobFuture(Future[T]):
 
     # A Condition takes 1.4 KB, and of a million futures that wait hardly one has somebody waiting
     # for it. So it is made when it is first asked for. `_condition` is concurrent.futures' own
-    # name, read in CPython 3.10 to 3.14, where only `Future.__init__` sets it.
+    # name, read in CPython 3.10 to 3.14, where `Future.__init__` sets it and nothing else does.
     @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
+    def _condition(self) -> threading.Condition:
         attributes = self.__dict__
         condition: threading.Condition | None = attributes.get("lazy_condition")
         if condition is None:
             condition = attributes.setdefault("lazy_condition", threading.Condition())
         return condition
-
-    @_condition.setter
-    def _condition(self, condition: threading.Condition) -> None:
-        pass
 
     def __repr__(self) -> str:
         job = self._job
@@ -75,19 +78,13 @@ class JobFuture(Future[T]):
     @property
     def info(self) -> JobInfo:
         """All that is known of the job now. It does not wait."""
-        if self._info is not None:
-            return self._info
-        job = self._job
-        started = None
-        if job.state is State.RUNNING and job.started is None:
-            started = self._owner.begun(job)
-        settled = self.done()
-        exception = self.exception() if settled and not self.cancelled() else None
-        wall = time.time() - time.monotonic()
-        info = describe(job, started=started, wall=wall, exception=exception)
-        if settled:
-            self._info = info
-        return info
+        if self._info is None:
+            if not self.done():
+                return self._owner.describe(self._job)
+            exception = None if self.cancelled() else self.exception()
+            wall = time.time() - time.monotonic()
+            self._info = describe(self._job, started=None, wall=wall, exception=exception)
+        return self._info
 
     def cancel(self) -> bool:
         """Take the job back, if it still waits; False if it runs or has ended."""

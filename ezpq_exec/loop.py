@@ -12,17 +12,18 @@ import logging
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
-from . import exits, packing
+from . import exits
 from .commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
-from .courier import Courier
 from .engines.base import Engine
-from .jobs import Job, Outcome, State, Verdict
+from .jobs import Job, JobInfo, Outcome, State, Verdict, describe
+from .mailbox import Mailbox
+from .offers import Offers
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
+from .resolver import Resolver
 from .scheduler import Scheduler
 
 __all__ = ["Loop"]
@@ -43,13 +44,12 @@ class Loop:
         self._engine = engine
         self._scheduler = scheduler
         self._broken = broken
-        self._mail: deque[tuple[Any, ...]] = deque()
-        # Held while the loop is awake. Whoever posts and can take it has found the loop asleep,
-        # and wakes it; so it is woken once, and never for nothing.
-        self._awake = threading.Lock()
-        self._awake.acquire()
-        self._callbacks = Courier(f"{name}-callbacks")
-        self._decoder = Courier(f"{name}-results")
+        self._mail = Mailbox(engine.wake)
+        self._offers = Offers(engine)
+        self._hands_over = engine.capabilities.hands_over
+        self._promised: set[int] = set()  # slots that were taken, by whom a letter will tell
+        self._early: list[Report] = []  # reports of those
+        self._resolver = Resolver(name, self._recount)
         self._done = False
         self._shut = False
         self._gate = threading.Lock()  # guards _shut, and that no job is posted once it is set
@@ -63,9 +63,15 @@ class Loop:
 
     def post(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """Have `event(*args, now)` happen on the loop, soon."""
-        self._mail.append((event, *args))
-        if self._awake.acquire(blocking=False):
-            self._engine.wake()
+        self._mail.post(event, *args)
+
+    def _tell(self, slot: int, job: Job, sent: bool) -> None:
+        """A submitting thread took a slot on offer."""
+        self._mail.post_quietly(self._assigned, slot, job, sent)
+        # Where the worker has the job, its answer will wake the loop; unless that came already,
+        # or there is a deadline to be kept.
+        if not sent or self._early or job.options.timeout is not None:
+            self._mail.wake()
 
     def ask(self, question: Callable[[float], tuple[Any, list[Command]]]) -> Any:
         """Have a question put to the scheduler on the loop, and wait for the answer."""
@@ -110,10 +116,10 @@ class Loop:
         """
         with self._gate:
             self.check_open()
-            if error is None:
-                self.post(self._scheduler.submitted, job)
-            else:
+            if error is not None:
                 self.post(self._scheduler.rejected, job, error)
+            elif not self._offers.take(job, self._tell):
+                self.post(self._scheduler.submitted, job)
 
     def finish(self, cancel: bool = False) -> None:
         """Take no more jobs; `cancel` those that wait, finish the others, then end."""
@@ -146,20 +152,29 @@ class Loop:
 
         return bool(self.ask(question))
 
-    def begun(self, job: Job) -> float | None:
-        """When a running job began, as far as the engine can tell."""
-        slot = job.slot
-        return None if slot is None else self._engine.begun(slot, job.number)
+    def describe(self, job: Job) -> JobInfo:
+        """What is known of a job that is not settled."""
+
+        def question(now: float) -> tuple[JobInfo, list[Command]]:
+            started = None
+            if job.state is State.RUNNING and job.slot is not None:
+                started = self._engine.begun(job.slot, job.number)
+            return describe(job, started=started, wall=time.time() - now, exception=None), []
+
+        if threading.current_thread() is self._thread:
+            return question(time.monotonic())[0]
+        info: JobInfo = self.ask(question)
+        return info
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Have a user's callback called."""
-        self._callbacks.send(callback)
+        self._resolver.call_back(callback)
 
     def join(self) -> None:
         """Wait for the end of all its threads but the caller's own."""
-        for thread in (self._thread, self._decoder, self._callbacks):
-            if thread is not threading.current_thread():
-                thread.join()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        self._resolver.join()
 
     # The loop's own thread ------------------------------------------------------------------
 
@@ -170,10 +185,8 @@ class Loop:
         except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
-        self._decoder.close()
-        self._decoder.join()
+        self._resolver.close()
         self._read_mail(time.monotonic())
-        self._callbacks.close()
 
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
@@ -181,16 +194,21 @@ class Loop:
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
             timeout = max(0.0, deadline - time.monotonic())
-        self._awake.release()
-        if self._mail:
+        if self._hands_over:
+            self._offers.put(self._scheduler.on_offer())
+        if not self._mail.fall_asleep():
             timeout = 0.0
         reports = self._engine.wait(timeout)
-        self._awake.acquire(blocking=False)
+        self._mail.wake_up()
         now = time.monotonic()
-        commands: list[Command] = []
+        for slot in self._offers.withdraw():
+            self._promised.add(slot)
+            self._scheduler.promised(slot, now)
+        commands = self._read_mail(now)
+        if self._promised or self._early:
+            reports = self._sort(reports)
         for report in reports:
             commands += self._hear(report, now)
-        commands += self._read_mail(now)
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
@@ -198,55 +216,71 @@ class Loop:
 
     def _read_mail(self, now: float) -> list[Command]:
         commands: list[Command] = []
-        while self._mail:
-            event, *args = self._mail.popleft()
+        for event, *args in self._mail.read():
             commands += event(*args, now)
         return commands
 
+    def _assigned(self, slot: int, job: Job, sent: bool, now: float) -> list[Command]:
+        self._promised.discard(slot)
+        return self._scheduler.assigned(slot, job, sent, now)
+
+    def _sort(self, reports: Iterable[Report]) -> list[Report]:
+        """Put off what is reported of slots whose job is not known yet."""
+        ripe: list[Report] = []
+        early, self._early = self._early, []
+        for report in (*early, *reports):
+            unknown = not isinstance(report, Stopped) and report.slot in self._promised
+            (self._early if unknown else ripe).append(report)
+        return ripe
+
     def _hear(self, report: Report, now: float) -> list[Command]:
         scheduler = self._scheduler
-        match report:
-            case Finished(slot, number, outcome, ready):
-                return scheduler.finished(slot, number, outcome, ready, now)
-            case Ready(slot, pid):
-                return scheduler.ready(slot, pid, now)
-            case Lost(slot, loss):
-                return scheduler.lost(slot, loss, now)
-            case Unstartable(slot, cause, fatal):
-                return scheduler.unstartable(slot, self._broken(cause), fatal, now)
-            case Stopped():
-                self._done = True
+        if isinstance(report, Finished):
+            return scheduler.finished(*report, now)
+        if isinstance(report, Ready):
+            return scheduler.ready(report.slot, report.pid, now)
+        if isinstance(report, Lost):
+            return scheduler.lost(report.slot, report.loss, now)
+        if isinstance(report, Unstartable):
+            cause = self._broken(report.cause)
+            return scheduler.unstartable(report.slot, cause, report.fatal, now)
+        self._done = True
         return []
 
     def _obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that; futures last, when the slots are busy again."""
         settles: list[Settle] = []
-        engine = self._engine
         at = 0
         while at < len(commands):
             command = commands[at]
             at += 1
-            match command:
-                case Run(slot, job):
-                    commands += self._hand_over(slot, job)
-                case Settle():
-                    settles.append(command)
-                case Kill(slot, job, reason, force):
-                    engine.kill(slot, job.number, reason, force=force)
-                case Look(slot, job):
-                    began = engine.begun(slot, job.number)
-                    now = time.monotonic()
-                    commands += self._scheduler.started(slot, job, began, now)
-                case Start(slot):
-                    engine.start(slot)
-                case Retire(slot):
-                    engine.retire(slot)
-                case Break(cause):
-                    self.broken = cause
-                case Close():
-                    engine.close()
+            if type(command) is Run:
+                commands += self._hand_over(command.slot, command.job)
+            elif type(command) is Settle:
+                settles.append(command)
+            else:
+                commands += self._do(command)
         for settle in settles:
-            self._settle(settle.job, settle.outcome)
+            self._resolver.settle(settle.job, settle.outcome)
+
+    def _do(self, command: Command) -> list[Command]:
+        """Obey what comes more rarely."""
+        engine = self._engine
+        match command:
+            case Kill(slot, job, reason, force):
+                engine.kill(slot, job.number, reason, force=force)
+            case Look(slot, job):
+                began = engine.begun(slot, job.number)
+                return self._scheduler.started(slot, job, began, time.monotonic())
+            case Start(slot):
+                engine.start(slot)
+            case Retire(slot):
+                engine.retire(slot)
+            case Break(cause):
+                self.broken = cause
+            case Close():
+                engine.close()
+        return []
 
     def _hand_over(self, slot: int, job: Job) -> list[Command]:
         future = job.future
@@ -257,44 +291,8 @@ class Loop:
         self._engine.run(slot, job.number, job.payload, job.options.timeout)
         return []
 
-    # Resolving ------------------------------------------------------------------------------
-
-    def _settle(self, job: Job, outcome: Outcome) -> None:
-        """Resolve the future of `job`; on a courier, if a user's code may run by that."""
-        if not outcome.packed or packing.is_quick(outcome.value):
-            self._resolve(job, outcome)
-        else:
-            self._decoder.send(functools.partial(self._resolve, job, outcome))
-
-    def _resolve(self, job: Job, outcome: Outcome) -> None:
-        future = job.future
-        if future is None:
-            raise AssertionError(f"{job!r} is resolved twice")
-        job.future = job.payload = None
-        value, verdict = outcome.value, outcome.verdict
-        if outcome.packed:
-            value, verdict = self._unpack(outcome)
-        job.processed = time.monotonic()
-        if verdict is Verdict.CANCELLED and not job.announced:
-            Future.cancel(future)
-        if not job.announced and not future.set_running_or_notify_cancel():
-            verdict = Verdict.CANCELLED  # its owner was quicker than what befell it
-        if verdict is not outcome.verdict:
-            job.verdict = verdict
-            self.post(self._scheduler.recounted, outcome.verdict, verdict)
-        if verdict is Verdict.RETURNED:
-            future.set_result(value)
-        elif verdict is not Verdict.CANCELLED:
-            future.set_exception(value)
-
-    @staticmethod
-    def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
-        try:
-            if outcome.verdict is Verdict.RETURNED:
-                return packing.unpack(outcome.value), Verdict.RETURNED
-            return packing.unpack_error(outcome.value), outcome.verdict
-        except BaseException as failure:  # a user's class, which may raise what it likes
-            return failure, Verdict.RAISED
+    def _recount(self, wrong: Verdict, right: Verdict) -> None:
+        self.post(self._scheduler.recounted, wrong, right)
 
     def _collapse(self, failure: BaseException) -> None:
         """Fail every job that is left, and let go of every worker."""
@@ -309,4 +307,4 @@ class Loop:
         for job in self._scheduler.unresolved():
             job.state = State.DONE
             if job.future is not None:
-                self._resolve(job, Outcome(Verdict.BROKEN, self.broken))
+                self._resolver.settle(job, Outcome(Verdict.BROKEN, self.broken))

@@ -23,6 +23,7 @@ class Chunked:
         self.func = func
 
     def __call__(self, batch: list[tuple[Any, ...]]) -> list[Any]:
+        """The results for a batch, in its order."""
         return [self.func(*args) for args in batch]
 
 

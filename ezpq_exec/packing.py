@@ -121,5 +121,5 @@ def unpack_error(packed: bytes | bytearray | memoryview) -> BaseException:
     if not isinstance(error, BaseException):
         message = f"{name}: {text} (the exception itself could not be carried over: {why})"
         error = RemoteError(message, type_name=name, text=text, traceback=trace)
-    error.__cause__ = _RemoteTraceback(f'\n"""\n{trace}"""')
+    error.__cause__ = _RemoteTraceback(f'\n"""\n{trace}"""')  # type: ignore[arg-type]
     return error

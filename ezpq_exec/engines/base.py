@@ -1,6 +1,6 @@
 """What the loop asks of an engine: slots that run a job each, and reports of what happened there.
 
-An engine decides nothing. All methods but `pack…`, `wake` and `begun` are called by the loop's
+An engine decides nothing. All but `pack…`, `hand_over`, `wake` and `begun` are called by the loop's
 thread alone; none of them blocks but `wait`, and none runs a user's code where it could delay the
 loop. Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`.
 After `Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by
@@ -34,6 +34,7 @@ class Capabilities:
         recycles: workers can be replaced after a number of jobs.
         isolates: jobs run in processes of their own: arguments and results are copies, and a
             crash is survived.
+        hands_over: `Engine.hand_over` is there.
     """
 
     kills: bool = False
@@ -41,6 +42,7 @@ class Capabilities:
     own_deadlines: bool = False
     recycles: bool = False
     isolates: bool = False
+    hands_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,16 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
+
+    def hand_over(
+        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+    ) -> None:
+        """As `run`, by a thread that submits, to a slot that is set aside for it.
+
+        Whether the worker has the job must be known even if the caller is struck by an exception
+        at any point: `sent` is to be extended by the very call that sends.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:

@@ -16,9 +16,11 @@ from typing import NamedTuple, Union
 __all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send"]
 
 Bytes = Union[bytes, bytearray, memoryview]
+Head = tuple[int, int, int, float, float, float, int]
 
 HEADER = struct.Struct("<QQBdddQ")
 READ_SIZE = 64 * 1024
+SMALL = 16 * 1024  # a body that an idle worker's socket takes whole, whatever its buffer
 FILL_SIZE = 1024 * 1024  # read of a large body at a time, so that others get their turn
 
 
@@ -34,8 +36,11 @@ class Kind:
 
 
 class Frame(NamedTuple):
-    """One message. Of `stamps`: a call's first is its timeout (seconds, 0 for none); an answer's
-    are when it started, when it ended, its CPU time (seconds); `rss` is the worker's peak (bytes).
+    """One message.
+
+    A call's `stamp` is its timeout (seconds, 0 for none). An answer's is when it started, beside
+    when it `ended` (both monotonic) and its `cpu_time` (seconds); `rss` is the worker's peak
+    (bytes).
     """
 
     number: int
@@ -60,6 +65,11 @@ def header(
     return HEADER.pack(len(body), number, kind, stamp, ended, cpu_time, rss)
 
 
+def _frame(head: Head, body: Bytes) -> Frame:
+    _, number, kind, stamp, ended, cpu_time, rss = head
+    return Frame(number, kind, stamp, ended, cpu_time, rss, body)
+
+
 class Reader:
     """Turns the bytes of a stream into frames; does no I/O itself.
 
@@ -71,7 +81,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._head: tuple[int, int, int, float, float, float, int] | None = None
+        self._head: Head | None = None
         self._large = bytearray()
         self._filled = 0
 
@@ -86,7 +96,7 @@ class Reader:
         self._filled += count
         if self._head is None or self._filled < len(self._large):
             return []
-        frame = Frame(*self._head[1:], self._large)
+        frame = _frame(self._head, self._large)
         self._head, self._large, self._filled = None, bytearray(), 0
         return [frame]
 
@@ -106,13 +116,11 @@ class Reader:
                     at = end
                 break
             at = body_at + size
-            frames.append(Frame(*head[1:], data[body_at:at]))
+            frames.append(_frame(head, data[body_at:at]))
         self._rest = data[at:]
         return frames
 
-    def _begin_large(
-        self, head: tuple[int, int, int, float, float, float, int], start: bytes
-    ) -> None:
+    def _begin_large(self, head: Head, start: bytes) -> None:
         self._large = bytearray(head[0])
         self._large[: len(start)] = start
         self._filled = len(start)

@@ -7,6 +7,7 @@ import pickle
 import select
 import signal
 import socket
+import threading
 from typing import Union
 
 from . import roots
@@ -35,6 +36,7 @@ class Link:
         self.tasks = 0
         self.pid: int | None = None
         self.ready = False
+        self.lock = threading.Lock()  # guards that the channel is not closed while sent to
         self.orphan = False
         self.closed = False
         self.channel: Channel | None = None
@@ -111,9 +113,10 @@ class Link:
         """The worker is gone, or is to go by itself."""
         self.ready = False
         self.ticket = self.number = 0
-        if self.channel is not None:
-            self.channel.close()
-            self.channel = None
+        with self.lock:
+            if self.channel is not None:
+                self.channel.close()
+                self.channel = None
 
     def kill_keeper(self, reason: str) -> None:
         """End everything, without the keeper's help."""

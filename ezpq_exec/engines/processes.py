@@ -7,34 +7,37 @@ One thread drives all of this, and never waits but in `wait`.
 from __future__ import annotations
 
 import itertools
-import os
-import select
 import signal
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Call, Outcome, Verdict
+from ..jobs import Call, Verdict
 from ..reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
+from . import obituary
+from .answers import outcome_of
 from .base import Capabilities, Engine, Setup
-from .channel import Frame, Kind, header
+from .channel import SMALL, Frame, Kind, header
 from .keeper import Born, Died
 from .link import Link
+from .switchboard import OUT, Switchboard
 from .worker import surroundings
 
 __all__ = ["ProcessEngine"]
-
-_OUTCOMES = {Kind.RETURNED: Verdict.RETURNED, Kind.RAISED: Verdict.RAISED}
 
 
 class ProcessEngine(Engine):
     """Runs each job in a worker process, which can be killed with all that it started."""
 
     capabilities = Capabilities(
-        kills=True, whole_tree=True, own_deadlines=True, recycles=True, isolates=True
+        kills=True,
+        whole_tree=True,
+        own_deadlines=True,
+        recycles=True,
+        isolates=True,
+        hands_over=True,
     )
 
     def __init__(self) -> None:
@@ -43,20 +46,15 @@ class ProcessEngine(Engine):
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._leaving: set[Link] = set()  # of which nothing more is to be reported
-        self._handlers: dict[int, tuple[Callable[[Link, int], None], Link]] = {}
         self._reports: list[Report] = []
         self._closing = False
-        self._bell = -1
-        self._bell_lock = threading.Lock()  # guards _bell, that nobody writes to what it was
+        self._board: Switchboard[Link] = Switchboard()
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
         self._setup = setup
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
-        self._epoll = select.epoll()
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._bell, select.EPOLLIN)
 
     def pack(self, call: Call, packed_function: Any = None) -> bytes:
         """See `Engine.pack`."""
@@ -76,15 +74,35 @@ class ProcessEngine(Engine):
             self._reports.append(Unstartable(slot, failure))
             return
         self._links[slot] = link
-        self._watch(link.control.fileno(), self._on_control, link)
-        self._watch(link.tombstone, self._on_tombstone, link)
+        self._board.watch(link.control.fileno(), self._on_control, link)
+        self._board.watch(link.tombstone, self._on_tombstone, link)
 
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """See `Engine.run`."""
-        link = self._links[slot]
+        link = self._links.get(slot)
+        if link is None:
+            return  # it was lost this moment, as is being reported
         link.ticket = next(self._tickets)
         link.number = number
         self._send(link, header(link.ticket, Kind.CALL, payload, timeout or 0.0), payload)
+
+    def hand_over(
+        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+    ) -> None:
+        """See `Engine.hand_over`. What is large is left to the loop, which can wait."""
+        link = self._links.get(slot)
+        if link is None or len(payload) > SMALL:
+            return
+        with link.lock:
+            if link.channel is None:
+                return
+            link.ticket = next(self._tickets)
+            link.number = number
+            head = header(link.ticket, Kind.CALL, payload, timeout or 0.0)
+            try:
+                sent.extend(map(link.channel.sock.send, (head + payload,)))
+            except OSError:
+                return  # full, or the worker is gone: the loop will see
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`."""
@@ -98,7 +116,9 @@ class ProcessEngine(Engine):
 
     def retire(self, slot: int) -> None:
         """See `Engine.retire`."""
-        self._dismiss(self._links[slot], "retire")
+        link = self._links.get(slot)
+        if link is not None:
+            self._dismiss(link, "retire")
 
     def begun(self, slot: int, number: int) -> float | None:
         """See `Engine.begun`. A call that is all delivered counts as begun: it may be in C."""
@@ -112,9 +132,7 @@ class ProcessEngine(Engine):
 
     def wake(self) -> None:
         """See `Engine.wake`."""
-        with self._bell_lock:
-            if self._bell >= 0:
-                os.eventfd_write(self._bell, 1)
+        self._board.ring()
 
     def close(self, *, kill: bool = False) -> None:
         """See `Engine.close`."""
@@ -126,19 +144,10 @@ class ProcessEngine(Engine):
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
         if not self._reports:
-            events = self._epoll.poll(timeout)
-            for descriptor, event in events:
-                if descriptor == self._bell:
-                    os.eventfd_read(self._bell)
-                elif descriptor in self._handlers:
-                    handle, link = self._handlers[descriptor]
-                    handle(link, event)
+            self._board.wait(timeout)
         reports, self._reports = self._reports, []
         if reports and type(reports[-1]) is Stopped:
-            self._epoll.close()
-            with self._bell_lock:
-                os.close(self._bell)
-                self._bell = -1
+            self._board.close()
         return reports
 
     # What happens ---------------------------------------------------------------------------
@@ -148,15 +157,15 @@ class ProcessEngine(Engine):
         if channel is None:
             return
         try:
-            if event & select.EPOLLOUT and channel.flush():
-                self._epoll.modify(channel.sock.fileno(), select.EPOLLIN)
-            if event & ~select.EPOLLOUT:
+            if event & OUT and channel.flush():
+                self._board.await_room(channel.sock.fileno(), wanted=False)
+            if event & ~OUT:
                 for frame in channel.receive():
                     self._answer(link, frame)
         except BlockingIOError:
             pass
         except (EOFError, OSError):  # the worker is gone, of which the keeper will tell
-            self._unwatch(channel.sock.fileno())
+            self._board.unwatch(channel.sock.fileno())
 
     def _answer(self, link: Link, frame: Frame) -> None:
         if frame.kind == Kind.READY:
@@ -167,21 +176,11 @@ class ProcessEngine(Engine):
             self._finish(link, frame)
 
     def _finish(self, link: Link, frame: Frame) -> None:
-        outcome = Outcome(
-            _OUTCOMES[frame.kind],
-            frame.body,
-            packed=True,
-            started=frame.stamp,
-            ended=frame.ended,
-            cpu_time=frame.cpu_time,
-            max_rss=frame.rss,
-            exitcode=0 if frame.kind == Kind.RETURNED else 1,
-        )
         number = link.number
         link.number = link.ticket = 0
         link.tasks += 1
         worn = link.tasks == self._setup.max_tasks_per_child
-        self._reports.append(Finished(link.slot, number, outcome, not worn))
+        self._reports.append(Finished(link.slot, number, outcome_of(frame), not worn))
         if worn:
             link.order("renew")
             self._part(link)
@@ -191,7 +190,7 @@ class ProcessEngine(Engine):
             try:
                 news = link.news()
             except EOFError:  # the keeper is gone; its tombstone says when all else is
-                self._unwatch(link.control.fileno())
+                self._board.unwatch(link.control.fileno())
                 if link.orphan:
                     self._bereft(link)
                 return
@@ -209,7 +208,7 @@ class ProcessEngine(Engine):
             sock.close()
             return
         link.meet(born, sock)
-        self._watch(sock.fileno(), self._on_channel, link)
+        self._board.watch(sock.fileno(), self._on_channel, link)
         body = packing.pack((surroundings(), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
         if self._initializer is None:
@@ -225,11 +224,11 @@ class ProcessEngine(Engine):
             return  # as it should
         self._last_words(link)
         if not link.ready:
-            self._fail(link, _obituary(died))
+            self._fail(link, obituary.unready(died))
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
-        self._reports.append(Lost(link.slot, _loss(died, begun)))
+        self._reports.append(Lost(link.slot, obituary.loss(died, begun)))
 
     def _last_words(self, link: Link) -> None:
         """Take in what a worker that is gone had still sent."""
@@ -239,7 +238,7 @@ class ProcessEngine(Engine):
 
     def _on_tombstone(self, link: Link, event: int) -> None:
         """The keeper and all below it are gone; or the root is, and the keeper goes on alone."""
-        self._unwatch(link.tombstone)
+        self._board.unwatch(link.tombstone)
         self._on_control(link, event)  # it may have spoken before it went
         if link.closed:
             return
@@ -279,21 +278,13 @@ class ProcessEngine(Engine):
             return
         try:
             if not channel.send(head, body):
-                self._epoll.modify(channel.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+                self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
             pass  # the worker is gone, of which the keeper will tell
 
-    def _watch(self, fd: int, handle: Callable[[Link, int], None], link: Link) -> None:
-        self._handlers[fd] = handle, link
-        self._epoll.register(fd, select.EPOLLIN)
-
-    def _unwatch(self, fd: int) -> None:
-        if self._handlers.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
-
     def _part(self, link: Link) -> None:
         if link.channel is not None:
-            self._unwatch(link.channel.sock.fileno())
+            self._board.unwatch(link.channel.sock.fileno())
         link.part()
 
     def _dismiss(self, link: Link, order: str) -> None:
@@ -306,8 +297,8 @@ class ProcessEngine(Engine):
     def _discard(self, link: Link) -> None:
         """Nothing of it is left."""
         self._part(link)
-        self._unwatch(link.control.fileno())
-        self._unwatch(link.tombstone)
+        self._board.unwatch(link.control.fileno())
+        self._board.unwatch(link.tombstone)
         if link in self._leaving:
             self._leaving.remove(link)
         else:
@@ -318,36 +309,3 @@ class ProcessEngine(Engine):
     def _stop_if_empty(self) -> None:
         if self._closing and not self._links and not self._leaving:
             self._reports.append(Stopped())
-
-
-def _signal_name(exitcode: int | None) -> str | None:
-    if exitcode is None or exitcode >= 0:
-        return None
-    try:
-        return signal.Signals(-exitcode).name
-    except ValueError:
-        return f"signal {-exitcode}"
-
-
-def _loss(died: Died, begun: float | None) -> Loss:
-    return Loss(
-        begun=begun,
-        ended=died.ended,
-        pid=died.pid,
-        exitcode=died.exitcode,
-        signal=_signal_name(died.exitcode),
-        reason=Verdict[died.reason] if died.reason else None,
-        stack=died.stack,
-        survivors=died.survivors,
-    )
-
-
-def _obituary(died: Died) -> WorkerDied:
-    how = _signal_name(died.exitcode) or f"exit code {died.exitcode}"
-    return WorkerDied(
-        f"a worker died before it was ready: {how} (pid {died.pid})",
-        pid=died.pid,
-        exitcode=died.exitcode,
-        signal=_signal_name(died.exitcode),
-        stack=died.stack,
-    )

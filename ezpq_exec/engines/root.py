@@ -8,6 +8,7 @@ parent ends, however it ends, it kills all that is left, and ends too.
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import pickle
 import select
@@ -37,6 +38,8 @@ def main(requests: socket.socket, parent: int) -> None:
     if os.getppid() != parent:
         return
     tree.adopt_orphans()
+    # What loky set for this process would be passed on to pools that jobs start, and fail there.
+    multiprocessing.set_start_method(None, force=True)
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages that it shares
     _Root(requests, pidfd).work()
@@ -126,6 +129,4 @@ class _Root:
 
 
 def _rename(name: str) -> None:
-    from multiprocessing import current_process
-
-    current_process().name = name
+    multiprocessing.current_process().name = name

@@ -77,17 +77,29 @@ class Dump:
         while self.drain():
             if not _is_readable(self._reader):
                 break
-        lines = []
-        ours = False
-        for line in self._text.decode(errors="replace").splitlines():
-            ours = (ours and line.startswith("  ")) or f'File "{_OURS}' in line
-            if not ours:
-                lines.append(line)
-        return "\n".join(lines).strip() or None
+        return _without_ours(self._text.decode(errors="replace")) or None
 
     def close(self) -> None:
         """Let go of the reading end."""
         os.close(self._reader)
+
+
+def _without_ours(text: str) -> str:
+    r"""A dump less the frames of the worker itself, which are below those of its job.
+
+    >>> print(_without_ours('Current thread 0x1 (most recent call first):\n  File "a.py", line 1'))
+    Current thread 0x1 (most recent call first):
+      File "a.py", line 1
+    """
+    lines: list[str] = []
+    below = False
+    for line in text.splitlines():
+        below = (below and line.startswith("  ")) or f'File "{_OURS}' in line
+        if not below:
+            lines.append(line)
+        elif lines and lines[-1].endswith("(most recent call first):"):
+            lines.append("  (in a function that is not written in Python)")
+    return "\n".join(lines).strip()
 
 
 def _outermost() -> str:

@@ -39,7 +39,7 @@ class _Gone(NamedTuple):
 class ThreadEngine(Engine):
     """Runs jobs in threads. A job that is past its timeout is settled, and keeps its slot."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(hands_over=True)
 
     def __init__(self) -> None:
         self._setup = Setup()
@@ -74,6 +74,12 @@ class ThreadEngine(Engine):
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """See `Engine.run`."""
         self._workers[slot].inbox.put(_Task(number, payload))
+
+    def hand_over(
+        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+    ) -> None:
+        """See `Engine.hand_over`."""
+        sent.extend(map(self._workers[slot].inbox.put, (_Task(number, payload),)))
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`. Never called: `Capabilities.kills` is false."""

@@ -95,7 +95,7 @@ def children(pid: int) -> list[int]:
 
 def reap() -> dict[int, int]:
     """Collect the children that have ended: exit code by pid, minus the signal's number."""
-    ended = {}
+    ended: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -1,0 +1,56 @@
+"""What an executor checks of its arguments, and what it says when its workers cannot start."""
+
+from __future__ import annotations
+
+import numbers
+from concurrent.futures import BrokenExecutor
+from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.thread import BrokenThreadPool
+
+from .engines.base import Setup
+
+__all__ = ["broken_processes", "broken_threads", "check_setup", "check_timeout", "check_workers"]
+
+
+def check_timeout(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is a number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not float(value) > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+
+
+def check_workers(name: str, count: object) -> None:
+    """Raise TypeError or ValueError unless `count` is a number of workers."""
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{name} must be an integer, not {count!r}")
+    if count <= 0:
+        raise ValueError(f"{name} must be greater than 0, not {count!r}")
+
+
+def check_setup(initializer: object, initargs: object, max_tasks: object) -> Setup:
+    """What every worker is to do first; TypeError or ValueError if it is not that."""
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    if not isinstance(initargs, tuple):
+        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
+    if max_tasks is not None:
+        if not isinstance(max_tasks, int) or isinstance(max_tasks, bool):
+            raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
+        if max_tasks < 1:
+            raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
+    return Setup(initializer, initargs, max_tasks)
+
+
+def broken_processes(cause: BaseException) -> BrokenExecutor:
+    """The error of an executor whose worker processes cannot start, as the stdlib's."""
+    error = BrokenProcessPool(f"no worker process can be started: {cause!r}")
+    error.__cause__ = cause
+    return error
+
+
+def broken_threads(cause: BaseException) -> BrokenExecutor:
+    """The error of an executor whose worker threads cannot start, as the stdlib's."""
+    error = BrokenThreadPool(f"no worker thread can be started: {cause!r}")
+    error.__cause__ = cause
+    return error

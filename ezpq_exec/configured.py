@@ -1,0 +1,56 @@
+"""An executor's other face: the same workers, on other terms for the jobs submitted through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from .future import JobFuture
+from .jobs import Options
+
+if TYPE_CHECKING:
+    from .executor import PriorityExecutor
+
+__all__ = ["ConfiguredExecutor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ConfiguredExecutor(Executor):
+    """A `PriorityExecutor` with options of its own; made by `PriorityExecutor.options`.
+
+    To shut it down is to shut down the executor that it belongs to.
+    """
+
+    def __init__(self, executor: PriorityExecutor, options: Options) -> None:
+        self._executor = executor
+        self._options = options
+
+    @property
+    def _max_workers(self) -> int:
+        return self._executor.max_workers
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
+        """See `PriorityExecutor.submit`."""
+        return self._executor.submit_with(self._options, fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """See `PriorityExecutor.map`."""
+        return self._executor.map_with(self._options, fn, iterables, timeout, chunksize, buffersize)
+
+    def options(self, **options: Any) -> ConfiguredExecutor:
+        """The same executor, with these options over those that are set here."""
+        return ConfiguredExecutor(self._executor, self._options.but(options))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See `PriorityExecutor.shutdown`."""
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)

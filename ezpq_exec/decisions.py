@@ -1,0 +1,154 @@
+"""How the scheduler decides, whatever the event: which job goes where, and how a job is settled."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from . import verdicts
+from .backlog import Backlog
+from .commands import Break, Close, Command, Kill, Retire, Run, Settle, Start
+from .deadlines import Deadlines
+from .jobs import Job, Outcome, State, Verdict
+from .reports import Loss
+from .slots import Phase, Slot, Slots
+
+__all__ = ["Decisions"]
+
+KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, harder
+MOST_LOST_UNBEGUN = 3  # workers that die with the same job in hand, before they begin it
+
+
+class Decisions:
+    """The state that events change, and the steps that they share. `Scheduler` has the events."""
+
+    def __init__(
+        self, slots: int, *, can_kill: bool, grace: float = 0.0, start_timeout: float = 60.0
+    ) -> None:
+        self.slots = Slots(slots)
+        self.can_kill = can_kill
+        self.grace = grace
+        self.start_timeout = start_timeout
+        self.backlog = Backlog()
+        self.deadlines: Deadlines[Job | Slot] = Deadlines()
+        self.paused = False
+        self.closing = False
+        self.closed = False
+        self.failed_starts = 0
+        self.broken: BaseException | None = None
+        self.settled: Counter[Verdict] = Counter()
+        self.workers: Counter[str] = Counter()  # started, retired, killed, died
+
+    # How it is decided ----------------------------------------------------------------------
+
+    def dispatch(self, now: float) -> list[Command]:
+        """Fill the idle slots with the best jobs, and ask for workers where none is idle."""
+        commands: list[Command] = []
+        if not self.paused:
+            slots = self.slots
+            while self.backlog and slots.idle:
+                commands.append(self.assign(self.backlog.pop(), slots.idle[-1], now))
+            while slots.cold and slots.starting < len(self.backlog):
+                slot = slots.cold[-1]
+                self.slots.move(slot, Phase.STARTING)
+                self.await_worker(slot, now)
+                commands.append(Start(slot.index))
+        if self.closing and not self.closed and not self.backlog and not self.slots.busy:
+            self.closed = True
+            commands.append(Close())
+        return commands
+
+    def assign(self, job: Job, slot: Slot, now: float) -> Run:
+        """`job` runs in `slot` from now on."""
+        if slot.phase is not Phase.BUSY:
+            self.slots.move(slot, Phase.BUSY)
+        slot.job = job
+        job.state = State.RUNNING
+        job.attempt += 1
+        job.slot = slot.index
+        job.pid = slot.pid
+        if job.options.timeout is not None:
+            self.deadlines.set(job, now + job.options.timeout + self.grace)
+        elif job.alarm is not None:
+            self.deadlines.clear(job)
+        return Run(slot.index, job)
+
+    def free(self, slot: Slot, ready: bool) -> None:
+        """`slot` has no job any more; `ready`: and its worker waits for another."""
+        slot.job = None
+        if ready:
+            self.deadlines.clear(slot)
+            self.slots.move(slot, Phase.IDLE)
+        elif slot.phase is not Phase.STARTING:
+            self.slots.move(slot, Phase.STARTING)
+
+    def await_worker(self, slot: Slot, now: float) -> None:
+        """The worker of `slot` is to be ready in time."""
+        self.deadlines.set(slot, now + self.start_timeout)
+
+    def let_go(self, slot: Slot) -> list[Command]:
+        """`slot`, which has no job, is no more."""
+        was_cold = slot.phase is Phase.COLD
+        self.deadlines.clear(slot)
+        self.slots.move(slot, Phase.GONE)
+        if not was_cold:
+            self.workers["retired"] += 1
+        return [] if was_cold else [Retire(slot.index)]
+
+    def slot_of(self, job: Job) -> Slot:
+        """Where a running job is."""
+        slot = None if job.slot is None else self.slots.get(job.slot)
+        if slot is None or slot.job is not job:
+            raise AssertionError(f"{job!r} is in no slot")
+        return slot
+
+    def withdraw(self, job: Job) -> None:
+        """`job` waits no longer."""
+        self.deadlines.clear(job)
+        self.backlog.discard(job)
+
+    def condemn(self, job: Job, reason: Verdict, now: float, force: bool = False) -> Kill:
+        """`job` is to be killed; and again, harder, if that is not confirmed in time."""
+        job.condemned = reason
+        self.deadlines.set(job, now + KILL_PATIENCE)
+        return Kill(self.slot_of(job).index, job, reason, force)
+
+    def bereave(self, job: Job, loss: Loss, reason: Verdict | None, now: float) -> list[Command]:
+        """Decide on the job of a worker that is gone."""
+        self.deadlines.clear(job)
+        if loss.begun is None and reason is None and self.broken is None:
+            job.lost_unbegun += 1
+            if job.lost_unbegun < MOST_LOST_UNBEGUN:  # nothing of it has run: another may have it
+                job.state = State.WAITING
+                job.slot = job.pid = None
+                job.attempt -= 1
+                self.backlog.push(job)
+                return []
+        job.condemned = reason
+        return [self.settle(job, verdicts.condemned(job, loss), now)]
+
+    def settle(self, job: Job, outcome: Outcome, now: float) -> Settle:
+        """That was `job`, once and for all."""
+        if job.state is State.DONE:
+            raise AssertionError(f"{job!r} is settled twice")
+        self.deadlines.clear(job)
+        if job.slot is not None:
+            job.started = outcome.started or job.started
+            job.ended = outcome.ended or now
+        job.cpu_time = outcome.cpu_time
+        job.max_rss = outcome.max_rss
+        job.exitcode = outcome.exitcode
+        job.verdict = outcome.verdict
+        job.state = State.DONE
+        self.settled[outcome.verdict] += 1
+        return Settle(job, outcome)
+
+    def break_down(self, cause: BaseException, now: float) -> list[Command]:
+        """No worker can be started: what waits will wait for nothing."""
+        if self.broken is not None:
+            return []
+        self.broken = cause
+        commands: list[Command] = [Break(cause)]
+        for job in sorted(self.backlog, key=lambda job: job.number):
+            self.withdraw(job)
+            commands.append(self.settle(job, verdicts.broken(cause), now))
+        return commands + self.dispatch(now)

@@ -1,0 +1,47 @@
+"""What is known of a worker that is gone, in the words that the scheduler and users read."""
+
+from __future__ import annotations
+
+import signal
+
+from ..errors import WorkerDied
+from ..jobs import Verdict
+from ..reports import Loss
+from .keeper import Died
+
+__all__ = ["loss", "unready"]
+
+
+def _signal_name(exitcode: int | None) -> str | None:
+    if exitcode is None or exitcode >= 0:
+        return None
+    try:
+        return signal.Signals(-exitcode).name
+    except ValueError:
+        return f"signal {-exitcode}"
+
+
+def loss(died: Died, begun: float | None) -> Loss:
+    """A worker's loss, as its keeper told it; `begun`: when it began what it had in hand."""
+    return Loss(
+        begun=begun,
+        ended=died.ended,
+        pid=died.pid,
+        exitcode=died.exitcode,
+        signal=_signal_name(died.exitcode),
+        reason=Verdict[died.reason] if died.reason else None,
+        stack=died.stack,
+        survivors=died.survivors,
+    )
+
+
+def unready(died: Died) -> WorkerDied:
+    """Why a worker was not to be had: it died before it was ready."""
+    how = _signal_name(died.exitcode) or f"exit code {died.exitcode}"
+    return WorkerDied(
+        f"a worker died before it was ready: {how} (pid {died.pid})",
+        pid=died.pid,
+        exitcode=died.exitcode,
+        signal=_signal_name(died.exitcode),
+        stack=died.stack,
+    )

@@ -1,0 +1,63 @@
+"""Who is told when a descriptor is ready: epoll, and a bell by which any thread ends the wait."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+__all__ = ["IN", "OUT", "Switchboard"]
+
+T = TypeVar("T")
+
+IN = select.EPOLLIN
+OUT = select.EPOLLOUT
+
+
+class Switchboard(Generic[T]):
+    """Descriptors, each with a handler and whom it concerns. One thread calls all but `ring`."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, tuple[Callable[[T, int], None], T]] = {}
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lock = threading.Lock()  # guards _bell, that nobody rings at what it was
+        self._epoll.register(self._bell, IN)
+
+    def watch(self, fd: int, handle: Callable[[T, int], None], whom: T) -> None:
+        """Have `handle(whom, events)` called when `fd` is readable, or at its end."""
+        self._handlers[fd] = handle, whom
+        self._epoll.register(fd, IN)
+
+    def await_room(self, fd: int, wanted: bool) -> None:
+        """Have it called when `fd` can be written to, too; or no longer."""
+        self._epoll.modify(fd, IN | OUT if wanted else IN)
+
+    def unwatch(self, fd: int) -> None:
+        """Take `fd` out again, if it is in."""
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def wait(self, timeout: float | None) -> None:
+        """Sleep until something is ready, or `ring`, for `timeout` seconds at most; see to it."""
+        for fd, events in self._epoll.poll(timeout):
+            if fd == self._bell:
+                os.eventfd_read(fd)
+            elif fd in self._handlers:
+                handle, whom = self._handlers[fd]
+                handle(whom, events)
+
+    def ring(self) -> None:
+        """End the wait that is under way, or the next; in vain once it is closed."""
+        with self._lock:
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._epoll.close()
+        with self._lock:
+            os.close(self._bell)
+            self._bell = -1

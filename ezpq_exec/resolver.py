@@ -1,0 +1,81 @@
+"""Where futures are resolved: each once, on the loop's thread if that is sure to be quick."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from . import packing
+from .courier import Courier
+from .jobs import Job, Outcome, Verdict
+
+__all__ = ["Resolver"]
+
+
+class Resolver:
+    """Resolves futures, with two couriers for what could run a user's code.
+
+    Args:
+        name: of the couriers' threads.
+        recount: is told when a verdict turns out to be another: the wrong one, the right one.
+    """
+
+    def __init__(self, name: str, recount: Callable[[Verdict, Verdict], None]) -> None:
+        self._recount = recount
+        self._callbacks = Courier(f"{name}-callbacks")
+        self._decoder = Courier(f"{name}-results")
+
+    def call_back(self, callback: Callable[[], object]) -> None:
+        """Have a user's callback called."""
+        self._callbacks.send(callback)
+
+    def close(self) -> None:
+        """Resolve what is left; callbacks go on until they are through."""
+        self._decoder.close()
+        self._decoder.join()
+        self._callbacks.close()
+
+    def join(self) -> None:
+        """Wait until all is done, except for the caller's own part in it."""
+        self._decoder.join()
+        self._callbacks.join()
+
+    def settle(self, job: Job, outcome: Outcome) -> None:
+        """Resolve the future of `job`; on a courier, if a user's code may run by that."""
+        if not outcome.packed or packing.is_quick(outcome.value):
+            self._resolve(job, outcome)
+        else:
+            self._decoder.send(functools.partial(self._resolve, job, outcome))
+
+    def _resolve(self, job: Job, outcome: Outcome) -> None:
+        future = job.future
+        if future is None:
+            raise AssertionError(f"{job!r} is resolved twice")
+        job.future = job.payload = None
+        value, verdict = outcome.value, outcome.verdict
+        if outcome.packed:
+            value, verdict = self._unpack(outcome)
+        job.processed = time.monotonic()
+        if verdict is Verdict.CANCELLED and not job.announced:
+            Future.cancel(future)
+        if not job.announced and not future.set_running_or_notify_cancel():
+            verdict = Verdict.CANCELLED  # its owner was quicker than what befell it
+        if verdict is not outcome.verdict:
+            job.verdict = verdict
+            self._recount(outcome.verdict, verdict)
+        if verdict is Verdict.RETURNED:
+            future.set_result(value)
+        elif verdict is not Verdict.CANCELLED:
+            future.set_exception(value)
+
+    @staticmethod
+    def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
+        try:
+            if outcome.verdict is Verdict.RETURNED:
+                return packing.unpack(outcome.value), Verdict.RETURNED
+            return packing.unpack_error(outcome.value), outcome.verdict
+        except BaseException as failure:  # a user's class, which may raise what it likes
+            return failure, Verdict.RAISED

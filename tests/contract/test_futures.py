@@ -1,0 +1,351 @@
+"""What a future says at any moment, and what it lets one do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from concurrent.futures import CancelledError, Future, as_completed, wait
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from conftest import Maker
+from ezpq_exec import JobKilled, State, Verdict
+from gates import PATIENCE, Gate, hold
+from workload import SlowToUnpickle, add, fail, forever, hold_and_return, sleep_for
+
+
+def test_running_is_true_exactly_while_a_worker_has_the_job(
+    make_executor: Maker, gate: Gate
+) -> None:
+    executor = make_executor(1)
+    first = executor.submit(hold, gate.path)
+    second = executor.submit(hold, gate.path)
+    gate.heard()
+    assert (first.running(), second.running()) == (True, False)
+    gate.open()
+    gate.heard()
+    first.result(PATIENCE)
+    assert (first.running(), second.running()) == (False, True)
+    gate.open()
+    second.result(PATIENCE)
+    assert (second.running(), second.done()) == (False, True)
+
+
+def test_cancel_takes_back_a_job_that_waits_and_wakes_whoever_waits_for_it(
+    make_executor: Maker, gate: Gate
+) -> None:
+    executor = make_executor(1)
+    holder = executor.submit(hold, gate.path)
+    gate.heard()
+    waiting = executor.submit(add, 1, 1)
+    heard: list[Future[int]] = []
+    called = threading.Event()
+
+    def on_done(future: Future[int]) -> None:
+        heard.append(future)
+        called.set()
+
+    waiting.add_done_callback(on_done)
+    waiters = [
+        threading.Thread(target=lambda: wait([waiting], PATIENCE)),
+        threading.Thread(target=lambda: list(as_completed([waiting], PATIENCE))),
+        threading.Thread(target=lambda: waiting.exception if waiting.cancelled() else _await(waiting)),
+    ]
+    for thread in waiters:
+        thread.start()
+    assert waiting.cancel()
+    assert waiting.cancel()
+    for thread in waiters:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert called.wait(PATIENCE)
+    assert heard == [waiting]
+    assert waiting.cancelled()
+    assert waiting.done()
+    with pytest.raises(CancelledError):
+        waiting.result(0)
+    assert executor.stats().waiting == 0
+    assert waiting.info.verdict is Verdict.CANCELLED
+    assert holder.running()
+
+
+def _await(future: Future[Any]) -> None:
+    try:
+        future.result(PATIENCE)
+    except CancelledError:
+        pass
+
+
+def test_a_job_that_runs_or_has_ended_is_not_cancelled(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    future = executor.submit(hold, gate.path)
+    gate.heard()
+    assert not future.cancel()
+    gate.open()
+    pid = future.result(PATIENCE)
+    assert not future.cancel()
+    assert future.result() == pid
+
+
+def test_many_jobs_cancelled_at_random_never_run(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    executor.submit(hold, gate.path)
+    gate.heard()
+    futures = [executor.submit(add, n, 0) for n in range(300)]
+    doomed = set(random.Random(1).sample(range(300), 150))
+    for n in doomed:
+        assert futures[n].cancel()
+    gate.open()
+    for n, future in enumerate(futures):
+        if n in doomed:
+            assert future.cancelled()
+        else:
+            assert future.result(PATIENCE) == n
+    settled = executor.stats().settled
+    assert settled == {Verdict.RETURNED: 151, Verdict.CANCELLED: 150}
+
+
+def test_the_info_of_a_job_that_waits_runs_and_is_done(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+    holder = executor.submit(hold, gate.path)
+    gate.heard()
+    future = executor.options(name="mine", priority=5).submit(hold_and_return, gate.path, value=9)
+
+    info = future.info
+    assert (info.state, info.verdict) == (State.WAITING, None)
+    assert (info.name, info.priority, info.function) == ("mine", 5, hold_and_return)
+    assert (info.args, info.kwargs) == ((gate.path,), {"value": 9})
+    assert info.submitted > before
+    assert (info.started, info.ended, info.processed) == (None, None, None)
+    assert (info.waited, info.runtime, info.cpu_time, info.max_rss) == (None, None, None, None)
+    assert (info.worker, info.pid, info.exitcode, info.exception) == (None, None, None, None)
+    assert info.attempt == 0
+
+    gate.open()
+    pid = gate.pids()[0]
+    info = future.info
+    assert (info.state, info.verdict) == (State.RUNNING, None)
+    assert info.started is not None
+    assert info.started >= info.submitted
+    assert info.waited is not None
+    assert (info.ended, info.processed, info.runtime) == (None, None, None)
+    assert (info.pid, info.worker, info.attempt) == (pid, 0, 1)
+
+    gate.open()
+    assert future.result(PATIENCE) == 9
+    info = future.info
+    assert (info.state, info.verdict) == (State.DONE, Verdict.RETURNED)
+    assert info.started is not None
+    assert info.ended is not None
+    assert info.processed is not None
+    assert info.submitted <= info.started <= info.ended <= info.processed
+    assert info.runtime is not None
+    assert info.cpu_time is not None
+    assert info.cpu_time >= 0
+    assert (info.pid, info.exitcode, info.exception) == (pid, 0, None)
+    assert future.info is info
+    assert holder.info.id < info.id
+    plain = info.to_dict()
+    assert (plain["state"], plain["verdict"], plain["name"]) == ("done", "returned", "mine")
+
+
+def test_times_come_from_where_the_job_ran(make_executor: Maker) -> None:
+    def job() -> tuple[float, float]:
+        start = time.monotonic()
+        time.sleep(0.05)
+        return start, time.monotonic()
+
+    future = make_executor(1).submit(job)
+    start, end = future.result(PATIENCE)
+    runtime = future.info.runtime
+    assert runtime is not None
+    assert runtime >= end - start
+
+
+@pytest.mark.needs("isolates")
+def test_the_time_to_take_in_a_result_is_not_the_jobs(make_executor: Maker) -> None:
+    future = make_executor(1).submit(SlowToUnpickle, 0.5)
+    assert future.result(PATIENCE) == 0.5
+    info = future.info
+    assert info.ended is not None
+    assert info.processed is not None
+    assert info.processed - info.ended >= timedelta(seconds=0.49)
+
+
+@pytest.mark.needs("isolates")
+def test_cpu_time_and_memory_are_the_jobs(make_executor: Maker) -> None:
+    executor = make_executor(1)
+    idle = executor.submit(sleep_for, 0.2)
+    busy = executor.submit(sum, range(20_000_000))
+    large = executor.submit(lambda: len(b"x" * 200_000_000))
+    for future in (idle, busy, large):
+        future.result(PATIENCE)
+    assert idle.info.cpu_time is not None
+    assert busy.info.cpu_time is not None
+    assert busy.info.cpu_time > idle.info.cpu_time
+    assert large.info.max_rss is not None
+    assert large.info.max_rss > 200_000_000
+
+
+@pytest.mark.needs("kills")
+def test_kill_ends_a_job_that_runs(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(2)
+    future = executor.submit(hold, gate.path)
+    pid = gate.pids()[0]
+    assert future.kill()
+    error = future.exception(PATIENCE)
+    assert isinstance(error, JobKilled)
+    assert error.pid == pid
+    assert future.info.verdict is Verdict.KILLED
+    assert not future.kill()
+    assert executor.stats().workers_killed == 1
+
+
+def test_kill_cancels_a_job_that_waits(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    executor.submit(hold, gate.path)
+    gate.heard()
+    future = executor.submit(add, 1, 1)
+    assert future.kill()
+    assert future.cancelled()
+
+
+@pytest.mark.lacks("kills")
+def test_kill_says_that_it_cannot(make_executor: Maker, gate: Gate) -> None:
+    future = make_executor(1).submit(hold, gate.path)
+    gate.heard()
+    assert not future.kill()
+    gate.open()
+    assert future.result(PATIENCE) == os.getpid()
+
+
+@pytest.mark.needs("kills")
+def test_kill_after_the_end_hurts_nobody(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    done = executor.submit(add, 1, 1)
+    done.result(PATIENCE)
+    running = executor.submit(hold, gate.path)
+    pid = gate.pids()[0]
+    assert not done.kill()
+    gate.open()
+    assert running.result(PATIENCE) == pid
+
+
+@pytest.mark.needs("kills")
+def test_kill_meeting_completion_resolves_once_and_harms_no_other_job(
+    make_executor: Maker,
+) -> None:
+    executor = make_executor(2)
+    chance = random.Random(11)
+    ends = {Verdict.RETURNED: 0, Verdict.KILLED: 0, Verdict.CANCELLED: 0}
+    for n in range(150):
+        calls: list[object] = []
+        future = executor.submit(sleep_for, chance.uniform(0, 0.002))
+        future.add_done_callback(calls.append)
+        following = executor.submit(add, n, 1)
+        time.sleep(chance.uniform(0, 0.004))
+        told = future.kill()
+        wait([future], PATIENCE)
+        assert future.done()
+        verdict = future.info.verdict
+        assert verdict in ends
+        ends[verdict] += 1
+        assert told == (verdict is not Verdict.RETURNED)
+        assert following.result(PATIENCE) == n + 1
+        executor.stats()
+        assert len(calls) <= 1
+    assert sum(ends.values()) == 150
+    assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+@pytest.mark.needs("kills")
+def test_a_timeout_meeting_completion_resolves_once_and_harms_no_other_job(
+    make_executor: Maker,
+) -> None:
+    executor = make_executor(2)
+    chance = random.Random(12)
+    for n in range(100):
+        future = executor.options(timeout=0.01).submit(sleep_for, chance.uniform(0.005, 0.015))
+        following = executor.submit(add, n, 1)
+        wait([future], PATIENCE)
+        assert future.info.verdict in {Verdict.RETURNED, Verdict.TIMED_OUT}
+        assert following.result(PATIENCE) == n + 1
+    settled = executor.stats().settled
+    assert sum(settled.values()) == 200
+
+
+def test_a_callback_that_blocks_holds_up_no_job(make_executor: Maker) -> None:
+    executor = make_executor(1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def block(_: object) -> None:
+        entered.set()
+        leave.wait(PATIENCE)
+
+    first = executor.submit(add, 1, 1)
+    first.add_done_callback(block)
+    try:
+        assert entered.wait(PATIENCE)
+        assert [executor.submit(add, n, 1).result(PATIENCE) for n in range(20)] == list(range(1, 21))
+        assert executor.stats().running == 0
+    finally:
+        leave.set()
+
+
+def test_a_callback_that_raises_is_logged_and_the_others_are_called(
+    make_executor: Maker, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = make_executor(1)
+    future = executor.submit(hold, gate.path)
+    calls: list[object] = []
+    future.add_done_callback(calls.append)
+    future.add_done_callback(lambda _: fail(ValueError, "in the callback"))
+    future.add_done_callback(lambda _: fail(SystemExit, "and out"))
+    future.add_done_callback(calls.append)
+    gate.heard()
+    with caplog.at_level(logging.ERROR):
+        gate.open()
+        executor.shutdown()
+    assert calls == [future, future]
+    assert "in the callback" in caplog.text
+    assert executor.stats().settled == {Verdict.RETURNED: 1}
+
+
+def test_a_callback_may_submit_wait_and_ask(make_executor: Maker) -> None:
+    executor = make_executor(1)
+    answers: list[object] = []
+    asked = threading.Event()
+
+    def ask(future: Future[int]) -> None:
+        answers.append(executor.submit(add, future.result(), 1).result(PATIENCE))
+        answers.append(executor.stats().waiting)
+        asked.set()
+
+    executor.submit(add, 1, 1).add_done_callback(ask)
+    assert asked.wait(PATIENCE)
+    assert answers == [3, 0]
+
+
+def test_a_callback_added_to_a_done_future_is_called_at_once(make_executor: Maker) -> None:
+    future = make_executor(1).submit(add, 1, 1)
+    future.result(PATIENCE)
+    calls: list[object] = []
+    future.add_done_callback(calls.append)
+    assert calls == [future]
+
+
+@pytest.mark.needs("kills")
+def test_kill_ends_a_job_in_an_executor_that_is_shut_down(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    future = executor.submit(forever)
+    executor.shutdown(wait=False)
+    while not future.running():
+        time.sleep(0.001)
+    assert future.kill()
+    executor.shutdown()
+    assert isinstance(future.exception(0), JobKilled)
