@@ -19,7 +19,8 @@ class Courier:
         self._name = name
         self._errands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()  # guards _thread, and that nothing is put behind the end
+        # Guards _thread, and that nothing is put behind the end; re-entrant, for finalizers.
+        self._lock = threading.RLock()
         self._closed = False
 
     def send(self, errand: Callable[[], object]) -> None:

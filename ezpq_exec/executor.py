@@ -174,17 +174,17 @@ class PriorityExecutor(Executor):
 
     def pause(self) -> None:
         """Start no job until `resume`. Those that run go on; those that come wait."""
-        self._loop.post(self._scheduler.pause)
+        self._loop.tell(self._scheduler.pause)
 
     def resume(self) -> None:
         """Start jobs again."""
-        self._loop.post(self._scheduler.resume)
+        self._loop.tell(self._scheduler.resume)
 
     def resize(self, max_workers: int) -> None:
         """Let `max_workers` jobs run at once from now on; what runs beyond that is let finish."""
         check_workers("max_workers", max_workers)
         self._max_workers = max_workers
-        self._loop.post(self._scheduler.resize, max_workers)
+        self._loop.tell(self._scheduler.resize, max_workers)
 
     def stats(self) -> Stats:
         """Counts of jobs and workers, all of the same moment."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from .condition import SharedCondition
 from .jobs import Job, JobInfo, check_priority, describe
 
 __all__ = ["JobFuture"]
@@ -55,15 +55,14 @@ class JobFuture(Future[T]):
         self._info: JobInfo | None = None
         self._listeners: Sequence[Callable[[Future[T]], object]] = ()
 
-    # A Condition takes 1.4 KB, and of a million futures that wait hardly one has somebody waiting
-    # for it. So it is made when it is first asked for. `_condition` is concurrent.futures' own
-    # name, read in CPython 3.10 to 3.14, where `Future.__init__` sets it and nothing else does.
+    # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
+    # `Future.__init__` sets it and all else locks it, waits on it and notifies it.
     @property
-    def _condition(self) -> threading.Condition:
-        attributes = self.__dict__
-        condition: threading.Condition | None = attributes.get("lazy_condition")
-        if condition is None:
-            condition = attributes.setdefault("lazy_condition", threading.Condition())
+    def _condition(self) -> Any:
+        attributes: dict[str, Any] = self.__dict__
+        condition: SharedCondition | None = attributes.get("lazy_condition")
+        if condition is None:  # two threads may come here at once, and must get the same one
+            condition = attributes.setdefault("lazy_condition", SharedCondition())
         return condition
 
     def __repr__(self) -> str:

@@ -7,19 +7,20 @@ loop runs no user's code: callbacks, and results whose unpickling could run any,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
-from . import exits
+from . import exits, verdicts
 from .commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
 from .engines.base import Engine
-from .jobs import Job, JobInfo, Outcome, State, Verdict, describe
+from .gate import Gate
+from .jobs import Job, JobInfo, State, Verdict, describe
 from .mailbox import Mailbox
 from .offers import Offers
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
@@ -47,14 +48,9 @@ class Loop:
         self._mail = Mailbox(engine.wake)
         self._offers = Offers(engine)
         self._hands_over = engine.capabilities.hands_over
-        self._promised: set[int] = set()  # slots that were taken, by whom a letter will tell
-        self._early: list[Report] = []  # reports of those
         self._resolver = Resolver(name, self._recount)
         self._done = False
-        self._shut = False
-        self._gate = threading.Lock()  # guards _shut, and that no job is posted once it is set
-        self._process = os.getpid()
-        self.broken: BaseException | None = None
+        self._gate = Gate()
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop")
         exits.register(self)
         self._thread.start()
@@ -65,12 +61,21 @@ class Loop:
         """Have `event(*args, now)` happen on the loop, soon."""
         self._mail.post(event, *args)
 
-    def _tell(self, slot: int, job: Job, sent: bool) -> None:
+    def tell(self, event: Callable[..., list[Command]], *args: Any) -> None:
+        """As `post`, for what a user asks for.
+
+        Raises:
+            RuntimeError: this process is a fork of the executor's.
+        """
+        self._gate.check_process()
+        self.post(event, *args)
+
+    def _taken(self, slot: int, job: Job, sent: bool) -> None:
         """A submitting thread took a slot on offer."""
         self._mail.post_quietly(self._assigned, slot, job, sent)
         # Where the worker has the job, its answer will wake the loop; unless that came already,
         # or there is a deadline to be kept.
-        if not sent or self._early or job.options.timeout is not None:
+        if not sent or self._offers.is_waited_for or job.options.timeout is not None:
             self._mail.wake()
 
     def ask(self, question: Callable[[float], tuple[Any, list[Command]]]) -> Any:
@@ -88,7 +93,7 @@ class Loop:
 
         if threading.current_thread() is self._thread:  # from a finalizer, say: nobody can wait
             raise RuntimeError("the executor's own thread cannot wait for itself")
-        self.post(put)
+        self.tell(put)
         if self._done:  # the scheduler is nobody's now, and can be asked here
             self._thread.join()
             self._read_mail(time.monotonic())
@@ -96,17 +101,7 @@ class Loop:
 
     def check_open(self) -> None:
         """Raise RuntimeError unless jobs are taken."""
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                f"this executor is process {self._process}'s, of which this one, {os.getpid()}, "
-                "is a fork without its threads: make another executor here"
-            )
-        if self.broken is not None:
-            raise type(self.broken)(*self.broken.args) from self.broken.__cause__
-        if exits.has_begun():
-            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        if self._shut:
-            raise RuntimeError("cannot schedule new futures after shutdown")
+        self._gate.check()
 
     def submit(self, job: Job, error: BaseException | None) -> None:
         """A job, with its future, is the loop's from now on. `error`: why it cannot be run.
@@ -114,20 +109,20 @@ class Loop:
         Raises:
             RuntimeError: as `check_open`.
         """
-        with self._gate:
-            self.check_open()
+        with self._gate.lock:
+            self._gate.check()
             if error is not None:
                 self.post(self._scheduler.rejected, job, error)
-            elif not self._offers.take(job, self._tell):
+            elif not self._offers.take(job, self._taken):
                 self.post(self._scheduler.submitted, job)
 
     def finish(self, cancel: bool = False) -> None:
         """Take no more jobs; `cancel` those that wait, finish the others, then end."""
-        if os.getpid() != self._process:
+        if not self._gate.is_ours:
             return  # a fork, which has none of the threads that it would take
-        with self._gate:
-            if not self._shut or cancel:
-                self._shut = True
+        with self._gate.lock:
+            if not self._gate.is_shut or cancel:
+                self._gate.is_shut = True
                 self.post(functools.partial(self._scheduler.close, cancel=cancel))
 
     def cancelled(self, job: Job) -> None:
@@ -202,12 +197,9 @@ class Loop:
         self._mail.wake_up()
         now = time.monotonic()
         for slot in self._offers.withdraw():
-            self._promised.add(slot)
             self._scheduler.promised(slot, now)
         commands = self._read_mail(now)
-        if self._promised or self._early:
-            reports = self._sort(reports)
-        for report in reports:
+        for report in self._offers.sort(reports):
             commands += self._hear(report, now)
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
@@ -221,17 +213,8 @@ class Loop:
         return commands
 
     def _assigned(self, slot: int, job: Job, sent: bool, now: float) -> list[Command]:
-        self._promised.discard(slot)
+        self._offers.told(slot)
         return self._scheduler.assigned(slot, job, sent, now)
-
-    def _sort(self, reports: Iterable[Report]) -> list[Report]:
-        """Put off what is reported of slots whose job is not known yet."""
-        ripe: list[Report] = []
-        early, self._early = self._early, []
-        for report in (*early, *reports):
-            unknown = not isinstance(report, Stopped) and report.slot in self._promised
-            (self._early if unknown else ripe).append(report)
-        return ripe
 
     def _hear(self, report: Report, now: float) -> list[Command]:
         scheduler = self._scheduler
@@ -277,7 +260,7 @@ class Loop:
             case Retire(slot):
                 engine.retire(slot)
             case Break(cause):
-                self.broken = cause
+                self._gate.broken = cause
             case Close():
                 engine.close()
         return []
@@ -296,15 +279,22 @@ class Loop:
 
     def _collapse(self, failure: BaseException) -> None:
         """Fail every job that is left, and let go of every worker."""
-        self.broken = BrokenExecutor(f"the executor failed: {failure!r}")
-        self.broken.__cause__ = failure
-        self._scheduler.broken = self.broken
+        broken = BrokenExecutor(f"the executor failed: {failure!r}")
+        broken.__cause__ = failure
+        with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
+            self._gate.broken = broken
+        jobs = self._scheduler.unresolved()
+        for event, *args in self._mail.read():
+            letter_jobs = [arg for arg in args if isinstance(arg, Job)]
+            jobs += letter_jobs
+            if not letter_jobs:
+                with contextlib.suppress(Exception):  # the state is not what it should be
+                    event(*args, time.monotonic())
+        for job in jobs:
+            job.state = State.DONE
+            if job.future is not None:
+                self._resolver.settle(job, verdicts.broken(broken))
         self._engine.close(kill=True)
         while not any(isinstance(report, Stopped) for report in self._engine.wait(None)):
             pass
         self._done = True
-        self._read_mail(time.monotonic())  # jobs that came meanwhile; they join those below
-        for job in self._scheduler.unresolved():
-            job.state = State.DONE
-            if job.future is not None:
-                self._resolver.settle(job, Outcome(Verdict.BROKEN, self.broken))

@@ -17,6 +17,7 @@ from itertools import islice
 
 from .engines.base import Engine
 from .jobs import Job
+from .reports import Report, Stopped
 
 __all__ = ["Offers"]
 
@@ -28,6 +29,8 @@ class Offers:
         self._engine = engine
         self._free: deque[int] = deque()
         self._put: set[int] = set()
+        self._taken: set[int] = set()  # by whom, a letter will tell
+        self._early: list[Report] = []  # reports of those
 
     def put(self, slots: Iterable[int]) -> None:
         """Offer these slots; the loop is about to sleep."""
@@ -44,7 +47,28 @@ class Offers:
                 taken.discard(self._free.pop())
             except IndexError:  # somebody took the last one this very moment
                 break
+        self._taken |= taken
         return taken
+
+    def told(self, slot: int) -> None:
+        """The letter about `slot` was read."""
+        self._taken.discard(slot)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether something was reported of a slot about which no letter was read yet."""
+        return bool(self._early)
+
+    def sort(self, reports: Iterable[Report]) -> Iterable[Report]:
+        """Put off those that are of slots about which no letter was read yet."""
+        if not self._taken and not self._early:
+            return reports
+        ripe: list[Report] = []
+        early, self._early = self._early, []
+        for report in (*early, *reports):
+            known = isinstance(report, Stopped) or report.slot not in self._taken
+            (ripe if known else self._early).append(report)
+        return ripe
 
     def take(self, job: Job, tell: Callable[[int, Job, bool], None]) -> bool:
         """Hand `job` over to a slot on offer; False if there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import select
@@ -43,19 +44,20 @@ class Link:
         self.keeper: int | None = None  # its pidfd
         self.forced: str | None = None  # why it was killed, keeper and all
         self.root = roots.shared()
-        memory = Page.allocate()
-        try:
+        with contextlib.ExitStack() as undo:
+            memory = Page.allocate()
+            undo.callback(os.close, memory)
             self.page = Page(memory)
             self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(theirs.close)
+            on_failure = undo.enter_context(contextlib.ExitStack())
+            on_failure.callback(self.control.close)
             self.control.setblocking(False)
             self.tombstone, kept = os.pipe()
-            try:
-                self._request(f"ezpq_exec-worker-{slot}", theirs.fileno(), kept, memory)
-            finally:
-                theirs.close()
-                os.close(kept)
-        finally:
-            os.close(memory)
+            undo.callback(os.close, kept)
+            on_failure.callback(os.close, self.tombstone)
+            self._request(f"ezpq_exec-worker-{slot}", theirs.fileno(), kept, memory)
+            on_failure.pop_all()
 
     def _request(self, name: str, control: int, tombstone: int, page: int) -> None:
         try:

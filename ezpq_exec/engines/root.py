@@ -90,8 +90,15 @@ class _Root:
             data, fds = b"", []
         if not data:
             self._end()
+        try:
+            pid = os.fork() if len(fds) == FDS_PER_KEEPER else None
+        except OSError:
+            pid = None
+        if pid is None:  # no more descriptors or processes: a closed tombstone tells the parent
+            for descriptor in fds:
+                os.close(descriptor)
+            return False
         control, tombstone, page, stdout, stderr = fds
-        pid = os.fork()
         if pid == 0:
             os.close(tombstone)
             self._serve_as_child(pickle.loads(data), control, page, (stdout, stderr))
@@ -117,7 +124,10 @@ class _Root:
         os.close(page)
         deaths = tree.hear_of_deaths()
         orders = socket.socket(fileno=control)
-        sock, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+        try:
+            sock, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+        except OSError:  # no more descriptors or processes: the end of a keeper tells the parent
+            os._exit(1)
         # From here on this is a worker, which needs nothing of all that.
         tree.stop_hearing(deaths)
         for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends

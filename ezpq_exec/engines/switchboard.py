@@ -23,7 +23,8 @@ class Switchboard(Generic[T]):
         self._epoll = select.epoll()
         self._handlers: dict[int, tuple[Callable[[T, int], None], T]] = {}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._lock = threading.Lock()  # guards _bell, that nobody rings at what it was
+        # Guards _bell, that nobody rings at what it was; re-entrant, for finalizers.
+        self._lock = threading.RLock()
         self._epoll.register(self._bell, IN)
 
     def watch(self, fd: int, handle: Callable[[T, int], None], whom: T) -> None:

@@ -1,0 +1,71 @@
+"""What a future waits on: a Condition that is next to nothing until somebody waits.
+
+The stdlib makes a `threading.Condition`, of 1.4 KB, for each future. Of a million futures hardly
+one has somebody waiting on it at any moment, and none is locked for more than an instant; so they
+share one lock, and each has a list of its waiters only while there are any.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["SharedCondition"]
+
+_lock = threading.RLock()
+
+
+class SharedCondition:
+    """As much of `threading.Condition` as futures need, over a lock shared by all.
+
+    >>> condition = SharedCondition()
+    >>> with condition:
+    ...     condition.wait(timeout=0)
+    False
+    """
+
+    __slots__ = ("_waiters",)
+
+    # The lock's own methods: a `with` then runs in C.
+    acquire = _lock.acquire
+    release = _lock.release
+    __enter__ = _lock.__enter__
+    __exit__ = _lock.__exit__
+
+    def __init__(self) -> None:
+        self._waiters: Sequence[Any] = ()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let go of the lock until notified, or for `timeout` seconds; False if not notified."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        self._waiters = (*self._waiters, waiter)
+        self.release()
+        try:
+            if timeout is None:
+                return waiter.acquire()
+            return waiter.acquire(timeout=timeout) if timeout > 0 else waiter.acquire(False)
+        finally:
+            self.acquire()
+            self._waiters = tuple(other for other in self._waiters if other is not waiter)
+
+    def notify_all(self) -> None:
+        """Wake all that wait. The lock is held by the caller."""
+        waiters, self._waiters = self._waiters, ()
+        for waiter in waiters:
+            waiter.release()
+
+
+def _renew_in_child() -> None:
+    """A fork may have come while another thread, which the child lacks, held the lock."""
+    fresh = threading.RLock()
+    SharedCondition.acquire = fresh.acquire  # type: ignore[method-assign]
+    SharedCondition.release = fresh.release  # type: ignore[method-assign]
+    SharedCondition.__enter__ = fresh.__enter__  # type: ignore[method-assign]
+    SharedCondition.__exit__ = fresh.__exit__  # type: ignore[method-assign]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)

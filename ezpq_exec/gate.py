@@ -1,0 +1,47 @@
+"""Whether jobs are taken, and if not, why not."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from . import exits
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Open until it is shut, or broken, or the interpreter is about to exit.
+
+    Whoever passes holds `lock` until its job is posted, so that nothing is posted after the letter
+    that says that nothing will be.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # re-entrant, since a finalizer may submit
+        self.is_shut = False
+        self.broken: BaseException | None = None
+        self.process = os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that the executor was made in, not a fork of it."""
+        return os.getpid() == self.process
+
+    def check_process(self) -> None:
+        """Raise RuntimeError in a fork of the process that the executor was made in."""
+        if not self.is_ours:
+            raise RuntimeError(
+                f"this executor is process {self.process}'s, of which this one, {os.getpid()}, "
+                "is a fork without its threads: make another executor here"
+            )
+
+    def check(self) -> None:
+        """Raise RuntimeError, BrokenExecutor among them, unless the gate is open."""
+        self.check_process()
+        if self.broken is not None:
+            raise type(self.broken)(*self.broken.args) from self.broken.__cause__
+        if exits.has_begun():
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if self.is_shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
