@@ -31,6 +31,7 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Itera
         TimeoutError: not all of them were done in time.
         TypeError: `fs` has something else than futures in it.
 
+    >>> from ezpq_exec import PriorityExecutor
     >>> with PriorityExecutor(1, engine="threads") as ex:
     ...     jobs = [ex.options(priority=p).submit(str, p) for p in (3, 1, 2)]
     >>> [future.result() for future in as_completed(jobs)]

@@ -61,10 +61,10 @@ class SharedCondition:
 def _renew_in_child() -> None:
     """A fork may have come while another thread, which the child lacks, held the lock."""
     fresh = threading.RLock()
-    SharedCondition.acquire = fresh.acquire  # type: ignore[method-assign]
-    SharedCondition.release = fresh.release  # type: ignore[method-assign]
-    SharedCondition.__enter__ = fresh.__enter__  # type: ignore[method-assign]
-    SharedCondition.__exit__ = fresh.__exit__  # type: ignore[method-assign]
+    SharedCondition.acquire = fresh.acquire
+    SharedCondition.release = fresh.release
+    SharedCondition.__enter__ = fresh.__enter__
+    SharedCondition.__exit__ = fresh.__exit__
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,6 +3,9 @@
 `threading._register_atexit` is concurrent.futures' own way to be called before non-daemon threads
 are joined; with plain `atexit`, which comes after that, an idle loop would hang the exit for ever.
 The name was read in CPython 3.10 to 3.14.
+
+A process that multiprocessing or loky started ends differently: before all that, it joins its
+children, of which the root may be one. So there a finalizer of multiprocessing's comes first.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from multiprocessing import util
 from typing import Protocol
 
 __all__ = ["has_begun", "register"]
@@ -28,12 +32,16 @@ class Finishing(Protocol):
 _live: weakref.WeakSet[Finishing] = weakref.WeakSet()
 _lock = threading.Lock()  # guards _live and _begun
 _begun = False
+_in_child: util.Finalize | None = None
 
 
 def register(loop: Finishing) -> None:
     """Have `loop` finished at exit, if it is still there."""
+    global _in_child
     with _lock:
         _live.add(loop)
+        if _in_child is None:
+            _in_child = util.Finalize(None, _finish_all, exitpriority=100)
 
 
 def has_begun() -> bool:
@@ -57,8 +65,9 @@ def _finish_all() -> None:
 
 def _forget_in_child() -> None:
     """A fork has none of the threads that its parent's loops are."""
-    global _lock
+    global _lock, _in_child
     _lock = threading.Lock()
+    _in_child = None
     _live.clear()
 
 

@@ -37,6 +37,7 @@ class JobFuture(Future[T]):
     it. Callbacks run one after another on a thread of the executor's own, so that one that takes
     its time holds up neither jobs nor deadlines.
 
+    >>> from ezpq_exec import PriorityExecutor
     >>> with PriorityExecutor(1) as ex:
     ...     future = ex.submit(pow, 2, 5)
     ...     future.result()
@@ -58,7 +59,7 @@ class JobFuture(Future[T]):
     # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
     # `Future.__init__` sets it and all else locks it, waits on it and notifies it.
     @property
-    def _condition(self) -> Any:
+    def _condition(self) -> Any:  # type: ignore[override]
         attributes: dict[str, Any] = self.__dict__
         condition: SharedCondition | None = attributes.get("lazy_condition")
         if condition is None:  # two threads may come here at once, and must get the same one

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import psutil
 import pytest
+
 from ezpq_exec import Capabilities, Engine, PriorityExecutor
 from gates import PATIENCE, Gate
 

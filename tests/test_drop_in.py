@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import Maker, eventually
 from ezpq_exec import PriorityExecutor
 from gates import PATIENCE, Gate, hold
@@ -60,6 +61,16 @@ def test_map_gives_results_in_the_order_of_the_items(make_executor: Maker) -> No
 def test_map_takes_items_in_chunks(make_executor: Maker, chunksize: int) -> None:
     results = make_executor().map(add, range(50), itertools.repeat(1), chunksize=chunksize)
     assert list(results) == list(range(1, 51))
+
+
+@pytest.mark.parametrize("chunksize", [1, 2])
+def test_map_hands_over_items_that_hold_one_object_twice(
+    make_executor: Maker, chunksize: int
+) -> None:
+    inner = ["one object"]
+    items = [[inner, "text", inner], {"a": inner, "b": inner}]
+    for function in (echo, lambda value: value):
+        assert list(make_executor(1).map(function, items, chunksize=chunksize)) == items
 
 
 def test_map_raises_what_an_item_raised_when_its_turn_comes(make_executor: Maker) -> None:
@@ -229,6 +240,7 @@ def test_a_cancelled_asyncio_future_cancels_its_job(make_executor: Maker, gate: 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        await asyncio.sleep(0)  # asyncio passes it on in its next turn
         assert waiting.cancelled()
 
     asyncio.run(main())

@@ -48,11 +48,11 @@ class ProcessEngine(Engine):
         self._leaving: set[Link] = set()  # of which nothing more is to be reported
         self._reports: list[Report] = []
         self._closing = False
-        self._board: Switchboard[Link] = Switchboard()
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
         self._setup = setup
+        self._board: Switchboard[Link] = Switchboard()
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
 

@@ -63,6 +63,12 @@ class Root:
             for descriptor in fds[3:]:
                 os.close(descriptor)
 
+    def give_up(self) -> None:
+        """Let go of one that is gone, without waiting for it."""
+        self._requests.close()
+        if self._process is not None and self._process.pid is not None:
+            self._process.join(timeout=0)
+
     def close(self) -> None:
         """End it, with everything that it still keeps, and wait until it is gone."""
         self._starter.join()
@@ -94,8 +100,10 @@ def shared(instead_of: Root | None = None) -> Root:
     """This program's root: started now if there is none, or if it is `instead_of`, which failed."""
     global _shared
     with _lock:
-        usable = _shared is not None and _shared.owner == os.getpid()
-        if _shared is None or not usable or _shared is instead_of:
+        if _shared is not None and _shared is instead_of:
+            _shared.give_up()
+            _shared = None
+        if _shared is None:
             _shared = Root()
         return _shared
 

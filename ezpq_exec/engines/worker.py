@@ -2,7 +2,8 @@
 
 It runs on the process's main thread. The keeper beside it, not this code, sees to deadlines; all
 that is owed to it is the page (what is being run since when) and, where a deadline comes earlier
-than the keeper would wake, a word on the pipe.
+than the keeper would wake, a word on the pipe. Where there is no keeper there is no page, and the
+parent is told of each job that begins.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import packing
 from .channel import Frame, Kind, Reader, header, receive, send
 from .page import Page
 
-__all__ = ["DEADLINE", "serve"]
+__all__ = ["DEADLINE", "STARTED", "serve", "surroundings"]
 
+STARTED = 6  # one more `Kind` of frame, to the parent: a job has begun, at the time of its stamp
 DEADLINE = struct.Struct("<d")
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
@@ -64,16 +66,8 @@ class Alarm:
 
 def serve(sock: socket.socket, page: Page | None, alarm: Alarm | None) -> None:
     """Run the jobs that come down `sock`, one after another, until it is closed."""
-    reader = Reader()
-    frames: deque[Frame] = deque()
     cpu_before = 0.0
-    while True:
-        while not frames:
-            try:
-                frames.extend(receive(sock, reader))
-            except (EOFError, ConnectionError):
-                return
-        frame = frames.popleft()
+    for frame in _frames(sock):
         if frame.kind == Kind.SETUP:
             if not _set_up(sock, frame):
                 return
@@ -84,6 +78,8 @@ def serve(sock: socket.socket, page: Page | None, alarm: Alarm | None) -> None:
             page.begin(number, started, started + timeout if timeout else float("inf"))
             if timeout and alarm is not None:
                 alarm.set(started + timeout, started)
+        elif not _say(sock, header(number, STARTED, b"", started)):
+            return
         kind, body, ended = _execute(frame.body)
         del frame
         cpu, rss = _usage()
@@ -94,11 +90,31 @@ def serve(sock: socket.socket, page: Page | None, alarm: Alarm | None) -> None:
             page.end()
         head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
         cpu_before = cpu
-        try:
-            send(sock, head, body)
-        except ConnectionError:
+        if not _say(sock, head, body):
             return
         del body
+
+
+def _frames(sock: socket.socket) -> Iterator[Frame]:
+    """What the parent sends, until it closes the socket; none is kept once it is given away."""
+    reader = Reader()
+    frames: deque[Frame] = deque()
+    while True:
+        while frames:
+            yield frames.popleft()
+        try:
+            frames.extend(receive(sock, reader))
+        except (EOFError, ConnectionError):
+            return
+
+
+def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:
+    """Tell the parent; False if it is gone."""
+    try:
+        send(sock, head, body)
+    except ConnectionError:
+        return False
+    return True
 
 
 def _execute(packed: Any) -> tuple[int, bytes, float]:
@@ -129,7 +145,7 @@ def _set_up(sock: socket.socket, frame: Frame) -> bool:
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
     _flush()
-    send(sock, header(0, kind, body), body)
+    send(sock, header(os.getpid(), kind, body), body)
     return kind == Kind.READY
 
 

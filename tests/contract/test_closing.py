@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from conftest import Maker, descendants, is_gone
 from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor, Verdict
 from gates import PATIENCE, Gate, hold

@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+
 from conftest import Maker, descendants
 from ezpq_exec import PriorityExecutor, Verdict, WorkerDied
 from gates import PATIENCE, Gate, hold

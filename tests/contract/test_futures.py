@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+
 from conftest import Maker
 from ezpq_exec import JobKilled, State, Verdict
 from gates import PATIENCE, Gate, hold

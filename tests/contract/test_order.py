@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+
 from conftest import Maker
 from ezpq_exec import JobFuture, JobTimeout, PriorityExecutor, QueueTimeout, Verdict
 from gates import PATIENCE, Gate, hold

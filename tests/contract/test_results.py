@@ -6,6 +6,7 @@ import os
 import traceback
 
 import pytest
+
 from conftest import Maker
 from ezpq_exec import RemoteError, Verdict
 from gates import PATIENCE

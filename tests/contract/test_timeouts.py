@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from conftest import Maker, is_gone
 from ezpq_exec import JobTimeout, PriorityExecutor, Verdict
 from gates import PATIENCE, Gate, hold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psutil
 import pytest
+
 from conftest import Maker, descendants, eventually, is_gone
 from ezpq_exec import JobKilled, JobTimeout, WorkerDied
 from gates import PATIENCE, Gate

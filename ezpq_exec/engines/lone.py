@@ -1,0 +1,44 @@
+"""A worker without a keeper: it says itself when it begins a job, and sees itself to its end.
+
+Nothing kills it when its parent dies but a thread of its own, which must get the GIL for that: a
+job that holds the GIL goes on until it lets go.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from multiprocessing import current_process
+
+from .worker import serve
+
+__all__ = ["main", "no_initializer"]
+
+
+def main(sock: socket.socket, lifeline: socket.socket) -> None:
+    """Run the jobs that come down `sock`, until it is closed; or until `lifeline` is torn."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that decides what that ends
+    threading.Thread(
+        target=_die_with, args=(lifeline,), name="ezpq_exec-lifeline", daemon=True
+    ).start()
+    serve(sock, None, None)
+
+
+def no_initializer() -> None:
+    """Do nothing. It is after its initializer that a worker says it is ready; so each has one."""
+
+
+def _die_with(lifeline: socket.socket) -> None:
+    """Wait until the parent is gone; then kill what this process started, and itself."""
+    try:
+        lifeline.recv(1)
+    except OSError:
+        pass  # torn, too
+    try:
+        from loky.backend.utils import kill_process_tree
+
+        kill_process_tree(current_process())
+    finally:
+        os._exit(1)

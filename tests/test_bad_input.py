@@ -1,0 +1,238 @@
+"""Every wrong argument of the public API raises at the call, and says which, what, and what for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from conftest import Maker
+from ezpq_exec import PriorityExecutor, UnsupportedOption, as_completed
+from gates import PATIENCE, Gate, hold
+from workload import WillNotPickle, add, echo
+
+NAN = float("nan")
+
+
+def raises(
+    kind: type[Exception], name: str, value: object, call: Callable[[], object]
+) -> Exception:
+    """Check that `call` raises `kind`, naming the argument and showing its value."""
+    with pytest.raises(kind) as caught:
+        call()
+    message = str(caught.value)
+    assert name in message, message
+    assert repr(value) in message, message
+    assert len(message) > len(name) + len(repr(value)) + 5, message  # and what was expected
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (ValueError, "max_workers", 0),
+        (ValueError, "max_workers", -3),
+        (TypeError, "max_workers", 1.0),
+        (TypeError, "max_workers", "2"),
+        (TypeError, "max_workers", True),
+        (ValueError, "engine", "process"),
+        (TypeError, "engine", 5),
+        (TypeError, "engine", None),
+        (TypeError, "initializer", "a name"),
+        (TypeError, "initializer", 0),
+        (TypeError, "initargs", [1]),
+        (TypeError, "initargs", None),
+        (TypeError, "max_tasks_per_child", 1.5),
+        (TypeError, "max_tasks_per_child", "1"),
+        (TypeError, "max_tasks_per_child", True),
+        (ValueError, "max_tasks_per_child", 0),
+        (ValueError, "max_tasks_per_child", -1),
+        (ValueError, "start_timeout", 0),
+        (ValueError, "start_timeout", -1.0),
+        (ValueError, "start_timeout", NAN),
+        (TypeError, "start_timeout", "60"),
+        (TypeError, "start_timeout", None),
+        (TypeError, "start_timeout", True),
+    ],
+)
+def test_the_executor_refuses(kind: type[Exception], name: str, value: Any) -> None:
+    raises(kind, name, value, lambda: PriorityExecutor(**{name: value}))
+
+
+def test_the_executor_refuses_arguments_that_it_does_not_know() -> None:
+    make: Any = PriorityExecutor
+    with pytest.raises(TypeError, match="mp_context"):
+        make(1, mp_context=None)
+    with pytest.raises(TypeError):
+        make(1, "threads")
+
+
+def test_an_engine_that_cannot_recycle_refuses_to(make_executor: Maker) -> None:
+    if make_executor().capabilities.recycles:
+        assert make_executor(1, max_tasks_per_child=2).submit(add, 1, 1).result(PATIENCE) == 2
+        return
+    raises(UnsupportedOption, "max_tasks_per_child", 2, lambda: make_executor(max_tasks_per_child=2))
+
+
+def test_an_initializer_that_cannot_be_carried_raises_at_the_call(make_executor: Maker) -> None:
+    if not make_executor().capabilities.isolates:
+        return
+    with pytest.raises(TypeError, match="I stay where I am"):
+        make_executor(1, initializer=echo, initargs=(WillNotPickle(),))
+
+
+@pytest.fixture
+def executor(make_executor: Maker) -> PriorityExecutor:
+    """An executor over each engine in turn."""
+    return make_executor(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (TypeError, "priority", "high"),
+        (TypeError, "priority", None),
+        (TypeError, "priority", 1j),
+        (TypeError, "priority", (1, 2)),
+        (ValueError, "priority", NAN),
+        (TypeError, "timeout", "5"),
+        (TypeError, "timeout", True),
+        (TypeError, "timeout", [1]),
+        (ValueError, "timeout", 0),
+        (ValueError, "timeout", -0.5),
+        (ValueError, "timeout", NAN),
+        (TypeError, "queue_timeout", "5"),
+        (TypeError, "queue_timeout", False),
+        (ValueError, "queue_timeout", 0.0),
+        (ValueError, "queue_timeout", -1),
+        (ValueError, "queue_timeout", NAN),
+        (TypeError, "name", 5),
+        (TypeError, "name", b"bytes"),
+        (TypeError, "nmae", "x"),
+    ],
+)
+def test_options_refuses(
+    executor: PriorityExecutor, kind: type[Exception], name: str, value: Any
+) -> None:
+    if name == "nmae":
+        with pytest.raises(TypeError, match="nmae.*priority, timeout"):
+            executor.options(nmae=value)
+        return
+    raises(kind, name, value, lambda: executor.options(**{name: value}))
+    raises(kind, name, value, lambda: executor.options(priority=1).options(**{name: value}))
+
+
+@pytest.mark.parametrize("value", [3e6, 1e10, float("inf")])
+def test_a_timeout_that_hardly_ever_comes_is_no_mistake(
+    executor: PriorityExecutor, gate: Gate, value: float
+) -> None:
+    held = executor.options(timeout=value).submit(hold, gate.path)
+    gate.heard()
+    waiting = executor.options(queue_timeout=value).submit(add, 1, 1)
+    assert executor.stats().waiting == 1
+    gate.open()
+    assert isinstance(held.result(PATIENCE), int)
+    assert waiting.result(PATIENCE) == 2
+    assert list(executor.map(add, [1], [1], timeout=value)) == [2]
+
+
+def test_a_start_timeout_that_never_comes_is_no_mistake(make_executor: Maker) -> None:
+    executor = make_executor(1, start_timeout=float("inf"))
+    assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+@pytest.mark.parametrize("value", [None, 5, "add"])
+def test_submit_refuses_what_cannot_be_called(executor: PriorityExecutor, value: Any) -> None:
+    raises(TypeError, "callable", value, lambda: executor.submit(value))
+    raises(TypeError, "callable", value, lambda: executor.options(name="x").submit(value, 1))
+
+
+def test_submit_refuses_to_go_without_a_function(executor: PriorityExecutor) -> None:
+    submit: Any = executor.submit
+    with pytest.raises(TypeError):
+        submit()
+    with pytest.raises(TypeError):
+        submit(fn=add, a=1, b=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (ValueError, "chunksize", 0),
+        (ValueError, "chunksize", -1),
+        (TypeError, "chunksize", 1.5),
+        (TypeError, "chunksize", None),
+        (TypeError, "chunksize", True),
+        (ValueError, "buffersize", 0),
+        (ValueError, "buffersize", -1),
+        (TypeError, "buffersize", 1.5),
+        (TypeError, "buffersize", "1"),
+        (TypeError, "timeout", "5"),
+    ],
+)
+def test_map_refuses(
+    executor: PriorityExecutor, kind: type[Exception], name: str, value: Any
+) -> None:
+    def never_read() -> Iterator[int]:
+        pytest.fail("it was read")
+        yield 1
+
+    for each in (executor, executor.options(priority=1)):
+        raises(kind, name, value, lambda each=each: each.map(echo, never_read(), **{name: value}))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", [None, 5])
+def test_map_refuses_what_cannot_be_called(executor: PriorityExecutor, value: Any) -> None:
+    for items in ([1], []):
+        raises(TypeError, "callable", value, lambda items=items: executor.map(value, items))  # type: ignore[misc]
+
+
+def test_map_refuses_what_cannot_be_iterated(executor: PriorityExecutor) -> None:
+    items: Any = 5
+    with pytest.raises(TypeError, match="iter"):
+        executor.map(echo, items)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(ValueError, 0), (ValueError, -1), (TypeError, 1.0), (TypeError, None), (TypeError, True)],
+)
+def test_resize_refuses(executor: PriorityExecutor, kind: type[Exception], value: Any) -> None:
+    raises(kind, "max_workers", value, lambda: executor.resize(value))
+    assert executor.max_workers == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(TypeError, "1"), (TypeError, None), (TypeError, 1j), (ValueError, NAN)]
+)
+def test_reprioritize_refuses(
+    executor: PriorityExecutor, gate: Gate, kind: type[Exception], value: Any
+) -> None:
+    executor.submit(hold, gate.path)
+    gate.heard()
+    future = executor.submit(add, 1, 1)
+    raises(kind, "priority", value, lambda: future.reprioritize(value))
+    assert future.priority == 100
+    gate.open()
+    assert future.result(PATIENCE) == 2
+    raises(kind, "priority", value, lambda: future.reprioritize(value))
+
+
+@pytest.mark.parametrize("value", [5, None])
+def test_as_completed_refuses_what_cannot_be_iterated(value: Any) -> None:
+    raises(TypeError, "futures", value, lambda: as_completed(value))
+
+
+@pytest.mark.parametrize("value", ["5", [1]])
+def test_as_completed_refuses_a_timeout_that_is_none(value: Any) -> None:
+    raises(TypeError, "timeout", value, lambda: as_completed([], value))
+
+
+def test_a_name_that_the_package_has_not_is_an_attribute_error() -> None:
+    import ezpq_exec
+
+    with pytest.raises(AttributeError, match="no_such_name"):
+        ezpq_exec.no_such_name
+    assert set(ezpq_exec.__all__) <= set(dir(ezpq_exec))
+    assert all(getattr(ezpq_exec, name) is not None for name in ezpq_exec.__all__)

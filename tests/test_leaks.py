@@ -1,0 +1,82 @@
+"""After thousands of timeouts all is as before."""
+
+from __future__ import annotations
+
+import gc
+
+import psutil
+import pytest
+
+from conftest import Census, Maker, eventually
+from ezpq_exec import JobTimeout, PriorityExecutor, Verdict
+from gates import PATIENCE
+from workload import add, forever
+
+MANY = 2000
+MOST_GROWTH = 16 * 1024 * 1024  # bytes
+
+
+def time_out(executor: PriorityExecutor, count: int) -> None:
+    """Have so many jobs run into their timeout of 50 ms."""
+    terms = executor.options(timeout=0.05)
+    futures = [terms.submit(forever) for _ in range(count)]
+    for future in futures:
+        assert isinstance(future.exception(PATIENCE), JobTimeout)
+
+
+def the_root() -> psutil.Process:
+    """The process that forks the others."""
+    (root,) = (
+        child for child in psutil.Process().children() if "ezpq_exec-root" in str(child.cmdline())
+    )
+    return root
+
+
+@pytest.mark.needs("whole_tree")
+def test_thousands_of_timeouts_leave_everything_as_before(make_executor: Maker) -> None:
+    executor = make_executor(8)
+    me, root = psutil.Process(), the_root()
+    time_out(executor, 200)
+    [future.result(PATIENCE) for future in [executor.submit(add, 1, 1) for _ in range(100)]]
+    gc.collect()
+    before = Census()
+    memory = me.memory_info().rss, root.memory_info().rss
+    time_out(executor, MANY)
+    gc.collect()
+
+    assert the_root() == root
+    assert me.memory_info().rss - memory[0] < MOST_GROWTH
+    assert root.memory_info().rss - memory[1] < MOST_GROWTH
+    assert eventually(lambda: len(before.descriptors) >= len(Census().descriptors))
+    assert {thread.name for thread in Census().threads} == {thread.name for thread in before.threads}
+    assert eventually(lambda: len(Census().processes) <= len(before.processes))
+    below = root.children(recursive=True)
+    assert eventually(lambda: not [p for p in below if _is_zombie(p)])
+    assert executor.stats().settled == {Verdict.TIMED_OUT: MANY + 200, Verdict.RETURNED: 100}
+    assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_many_executors_in_a_row_leave_nothing(make_executor: Maker) -> None:
+    """The check after each test sees what any of them left."""
+    for _ in range(50):
+        executor = make_executor(2)
+        assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+        executor.shutdown()
+
+
+@pytest.mark.needs("recycles")
+def test_hundreds_of_workers_in_a_row_leave_nothing(make_executor: Maker) -> None:
+    executor = make_executor(2, max_tasks_per_child=1)
+    futures = [executor.submit(add, n, 1) for n in range(300)]
+    assert [future.result(PATIENCE) for future in futures] == list(range(1, 301))
+    before = len(Census().descriptors)
+    futures = [executor.submit(add, n, 1) for n in range(300)]
+    assert [future.result(PATIENCE) for future in futures] == list(range(1, 301))
+    assert eventually(lambda: len(Census().descriptors) <= before)

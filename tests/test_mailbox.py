@@ -1,0 +1,86 @@
+"""The mailbox: no letter lies while the reader sleeps, and nobody wakes it for nothing."""
+
+from __future__ import annotations
+
+import threading
+
+from ezpq_exec.mailbox import Mailbox
+
+
+class Bell:
+    """Counts how often it was rung."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+
+    def __call__(self) -> None:
+        self.rung += 1
+
+
+def test_a_reader_that_is_awake_is_not_woken() -> None:
+    """A letter to a reader that is awake rings no bell, and is read."""
+    bell = Bell()
+    box = Mailbox(bell)
+    box.post("a")
+    assert bell.rung == 0
+    assert list(box.read()) == [("a",)]
+
+
+def test_a_sleeper_is_woken_once() -> None:
+    """However many letters come while the reader sleeps, the bell rings once."""
+    bell = Bell()
+    box = Mailbox(bell)
+    assert box.fall_asleep()
+    for word in "abc":
+        box.post(word)
+    assert bell.rung == 1
+    box.wake_up()
+    assert list(box.read()) == [("a",), ("b",), ("c",)]
+
+
+def test_a_letter_that_came_too_late_to_be_read_keeps_the_reader_awake() -> None:
+    """A letter posted between the last reading and falling asleep is noticed then."""
+    bell = Bell()
+    box = Mailbox(bell)
+    assert list(box.read()) == []
+    box.post("late")
+    assert not box.fall_asleep()
+    box.wake_up()
+    assert list(box.read()) == [("late",)]
+    assert box.fall_asleep()
+
+
+def test_a_quiet_letter_wakes_nobody() -> None:
+    """What can wait is read when something else wakes the reader."""
+    bell = Bell()
+    box = Mailbox(bell)
+    assert box.fall_asleep()
+    box.post_quietly("whenever")
+    assert bell.rung == 0
+    box.wake()
+    assert bell.rung == 1
+    box.wake_up()
+    assert list(box.read()) == [("whenever",)]
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    """Every letter of several threads is read, by a reader that sleeps whenever it may."""
+    woken = threading.Semaphore(0)
+    box = Mailbox(woken.release)
+    each, senders = 2000, 3
+    threads = [
+        threading.Thread(target=lambda: [box.post(n) for n in range(each)]) for _ in range(senders)
+    ]
+    for thread in threads:
+        thread.start()
+    read = 0
+    while read < each * senders:
+        if box.fall_asleep():
+            assert woken.acquire(timeout=60), f"asleep with {read} letters read"
+        box.wake_up()
+        while woken.acquire(blocking=False):
+            pass
+        read += sum(1 for _ in box.read())
+    for thread in threads:
+        thread.join()
+    assert read == each * senders
