@@ -26,7 +26,7 @@ setup(
             "numpy",
             "dask>=2024.1",
         ],
-        "lint": ["ruff>=0.9", "mypy>=1.14"],
+        "lint": ["ruff>=0.9", "mypy>=1.14", "types-psutil"],
         "bench": ["pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
     },
     classifiers=[

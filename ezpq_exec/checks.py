@@ -9,7 +9,20 @@ from concurrent.futures.thread import BrokenThreadPool
 
 from .engines.base import Setup
 
-__all__ = ["broken_processes", "broken_threads", "check_setup", "check_timeout", "check_workers"]
+__all__ = [
+    "broken_processes",
+    "broken_threads",
+    "check_callable",
+    "check_setup",
+    "check_timeout",
+    "check_workers",
+]
+
+
+def check_callable(function: object) -> None:
+    """Raise TypeError unless `function` can be called."""
+    if not callable(function):
+        raise TypeError(f"the function to run must be callable, not {function!r}")
 
 
 def check_timeout(name: str, value: object) -> None:

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 from .future import JobFuture
 from .jobs import DEFAULT_PRIORITY
+from .mapping import check_wait
 
 __all__ = ["as_completed"]
 
-T = TypeVar("T")
+F = TypeVar("F", bound="Future[Any]")
 
 
-def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Iterator[Future[T]]:
+def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """Give the futures as they are done; whenever several are, the one of best priority first.
 
     Args:
@@ -37,6 +38,9 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Itera
     >>> [future.result() for future in as_completed(jobs)]
     ['1', '2', '3']
     """
+    check_wait(timeout)
+    if not isinstance(fs, Iterable):
+        raise TypeError(f"as_completed takes an iterable of futures, not {fs!r}")
     futures = list(fs)
     for future in futures:
         if not isinstance(future, Future):
@@ -48,13 +52,16 @@ def _priority(future: Future[Any]) -> Any:
     return future.priority if isinstance(future, JobFuture) else DEFAULT_PRIORITY
 
 
-def _in_order(pending: dict[Future[T], None], timeout: float | None) -> Iterator[Future[T]]:
+def _in_order(pending: dict[F, None], timeout: float | None) -> Iterator[F]:
     end = None if timeout is None else time.monotonic() + timeout
     total = len(pending)
-    arrived: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
-    best: list[tuple[Any, int, Future[T]]] = []
+    arrived: queue.SimpleQueue[F] = queue.SimpleQueue()
+    best: list[tuple[Any, int, F]] = []
     order = itertools.count()
-    hear = arrived.put  # one object, by which it can be taken out again
+
+    def hear(future: Any) -> None:
+        arrived.put(future)
+
     for future in pending:
         if isinstance(future, JobFuture):
             future.add_listener(hear)
@@ -74,9 +81,7 @@ def _in_order(pending: dict[Future[T], None], timeout: float | None) -> Iterator
                 future.remove_listener(hear)
 
 
-def _next(
-    arrived: queue.SimpleQueue[Future[T]], end: float | None, left: int, total: int
-) -> Future[T]:
+def _next(arrived: queue.SimpleQueue[F], end: float | None, left: int, total: int) -> F:
     try:
         return arrived.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
     except queue.Empty:

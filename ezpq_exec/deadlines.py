@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
@@ -25,7 +24,6 @@ class Deadlines(Generic[T]):
 
     def __init__(self) -> None:
         self._heap: Heap[T] = Heap()
-        self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -33,7 +31,7 @@ class Deadlines(Generic[T]):
     def set(self, owner: T, when: float) -> None:
         """Give `owner` this deadline, in place of any that it had."""
         self.clear(owner)
-        owner.alarm = self._heap.push(when, next(self._numbers), owner)
+        owner.alarm = self._heap.push(when, 0, owner)
 
     def clear(self, owner: T) -> None:
         """Take `owner`'s deadline away, if it has one."""

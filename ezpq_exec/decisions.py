@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from . import verdicts
 from .backlog import Backlog
@@ -22,12 +23,19 @@ class Decisions:
     """The state that events change, and the steps that they share. `Scheduler` has the events."""
 
     def __init__(
-        self, slots: int, *, can_kill: bool, grace: float = 0.0, start_timeout: float = 60.0
+        self,
+        slots: int,
+        *,
+        can_kill: bool,
+        grace: float = 0.0,
+        start_timeout: float = 60.0,
+        unready: Callable[[BaseException], BaseException] = verdicts.unready,
     ) -> None:
         self.slots = Slots(slots)
         self.can_kill = can_kill
         self.grace = grace
         self.start_timeout = start_timeout
+        self.unready = unready
         self.backlog = Backlog()
         self.deadlines: Deadlines[Job | Slot] = Deadlines()
         self.paused = False
@@ -87,12 +95,17 @@ class Decisions:
 
     def let_go(self, slot: Slot) -> list[Command]:
         """`slot`, which has no job, is no more."""
-        was_cold = slot.phase is Phase.COLD
+        before = slot.phase
         self.deadlines.clear(slot)
         self.slots.move(slot, Phase.GONE)
-        if not was_cold:
+        if before is Phase.IDLE:
             self.workers["retired"] += 1
-        return [] if was_cold else [Retire(slot.index)]
+        return [] if before is Phase.COLD else [Retire(slot.index)]
+
+    def follow_up(self, slot: Slot, now: float) -> list[Command]:
+        """`slot` has no job any more: it leaves if there is one too many; others may start."""
+        gone = self.let_go(slot) if self.slots.surplus > 0 else []
+        return gone + self.dispatch(now)
 
     def slot_of(self, job: Job) -> Slot:
         """Where a running job is."""
@@ -100,6 +113,12 @@ class Decisions:
         if slot is None or slot.job is not job:
             raise AssertionError(f"{job!r} is in no slot")
         return slot
+
+    def wait(self, job: Job) -> None:
+        """`job` waits, for as long as it may."""
+        self.backlog.push(job)
+        if job.options.queue_timeout is not None:
+            self.deadlines.set(job, job.submitted + job.options.queue_timeout)
 
     def withdraw(self, job: Job) -> None:
         """`job` waits no longer."""
@@ -121,7 +140,7 @@ class Decisions:
                 job.state = State.WAITING
                 job.slot = job.pid = None
                 job.attempt -= 1
-                self.backlog.push(job)
+                self.wait(job)
                 return []
         job.condemned = reason
         return [self.settle(job, verdicts.condemned(job, loss), now)]

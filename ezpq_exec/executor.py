@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from . import mapping
-from .checks import broken_processes, broken_threads, check_setup, check_timeout, check_workers
+from .checks import (
+    broken_processes,
+    broken_threads,
+    check_callable,
+    check_setup,
+    check_timeout,
+    check_workers,
+)
 from .configured import ConfiguredExecutor
 from .engines.base import Capabilities, Engine
 from .engines.choice import choose, default_workers
@@ -99,10 +106,9 @@ class PriorityExecutor(Executor):
             can_kill=capabilities.kills,
             grace=_GRACE if capabilities.own_deadlines else 0.0,
             start_timeout=start_timeout,
+            unready=broken_processes if capabilities.isolates else broken_threads,
         )
-        self._loop = Loop(
-            chosen, self._scheduler, broken_processes if capabilities.isolates else broken_threads
-        )
+        self._loop = Loop(chosen, self._scheduler)
         self._intake = Intake(chosen, self._loop)
         self._options = Options()
         self._capabilities = capabilities
@@ -235,7 +241,8 @@ class PriorityExecutor(Executor):
         buffersize: int | None,
     ) -> Iterator[T]:
         """As `map`, on the terms of `options`."""
-        mapping.check(chunksize, buffersize)
+        check_callable(fn)
+        mapping.check(timeout, chunksize, buffersize)
         calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
         if chunksize == 1 or not self._capabilities.isolates:
             submit = self._intake.for_function(options, fn)

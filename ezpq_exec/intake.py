@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .checks import check_callable
 from .engines.base import Engine
 from .future import JobFuture
 from .jobs import Call, Job, Options
@@ -39,8 +40,7 @@ class Intake:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
         """
-        if not callable(function):
-            raise TypeError(f"the function to run must be callable, not {function!r}")
+        check_callable(function)
         self._loop.check_open()
         call = Call(function, args, kwargs or _NOTHING)
         error = payload = None

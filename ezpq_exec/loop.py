@@ -29,6 +29,8 @@ from .scheduler import Scheduler
 
 __all__ = ["Loop"]
 
+LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
+
 _log = logging.getLogger("ezpq_exec")
 
 
@@ -39,12 +41,10 @@ class Loop:
         self,
         engine: Engine,
         scheduler: Scheduler,
-        broken: Callable[[BaseException], BaseException],
         name: str = "ezpq_exec",
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
-        self._broken = broken
         self._mail = Mailbox(engine.wake)
         self._offers = Offers(engine)
         self._hands_over = engine.capabilities.hands_over
@@ -113,7 +113,7 @@ class Loop:
             self._gate.check()
             if error is not None:
                 self.post(self._scheduler.rejected, job, error)
-            elif not self._offers.take(job, self._taken):
+            elif self._mail.is_unread or not self._offers.take(job, self._taken):
                 self.post(self._scheduler.submitted, job)
 
     def finish(self, cancel: bool = False) -> None:
@@ -188,7 +188,7 @@ class Loop:
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
-            timeout = max(0.0, deadline - time.monotonic())
+            timeout = min(max(0.0, deadline - time.monotonic()), LONGEST_SLEEP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
         if not self._mail.fall_asleep():
@@ -225,8 +225,8 @@ class Loop:
         if isinstance(report, Lost):
             return scheduler.lost(report.slot, report.loss, now)
         if isinstance(report, Unstartable):
-            cause = self._broken(report.cause)
-            return scheduler.unstartable(report.slot, cause, report.fatal, now)
+            slot, cause, fatal, died = report
+            return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
         self._done = True
         return []
 

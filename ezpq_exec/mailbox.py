@@ -38,6 +38,11 @@ class Mailbox:
         if self._awake.acquire(blocking=False):
             self._wake()
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether there are letters."""
+        return bool(self._letters)
+
     def fall_asleep(self) -> bool:
         """The reader is about to sleep; False if it must not, since there are letters."""
         self._awake.release()

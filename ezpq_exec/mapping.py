@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
+import numbers
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-__all__ = ["Chunked", "check", "chunks", "flatten", "results"]
+__all__ = ["Chunked", "check", "check_wait", "chunks", "flatten", "results"]
 
 Submit = Callable[..., "Future[Any]"]
 
@@ -27,8 +29,19 @@ class Chunked:
         return [self.func(*args) for args in batch]
 
 
-def check(chunksize: object, buffersize: object) -> None:
-    """Raise TypeError or ValueError unless these are sizes, with the stdlib's words."""
+def check_wait(timeout: object) -> None:
+    """Raise TypeError or ValueError unless `timeout` says for how long to wait, if not for ever."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+    if math.isnan(timeout):
+        raise ValueError(f"timeout must be a number of seconds or None, not {timeout!r}")
+
+
+def check(timeout: object, chunksize: object, buffersize: object) -> None:
+    """Raise TypeError or ValueError unless these can be `map`'s, with the stdlib's words."""
+    check_wait(timeout)
     if not isinstance(chunksize, int) or isinstance(chunksize, bool):
         raise TypeError(f"chunksize must be an integer, not {chunksize!r}")
     if chunksize < 1:

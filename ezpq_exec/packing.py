@@ -71,13 +71,13 @@ def is_quick(packed: bytes | bytearray | memoryview) -> bool:
 
 def load_call(packed: bytes | bytearray | memoryview) -> tuple[Any, Any, Any]:
     """Function, args and kwargs, from one pickle of the three or two: function, then the rest."""
-    unpickler = pickle.Unpickler(io.BytesIO(packed))
-    first = unpickler.load()
+    stream = io.BytesIO(packed)
+    first = pickle.load(stream)
     if type(first) is tuple:
         function, args, kwargs = first
-    else:
+    else:  # each pickle with a memo of its own, so not by one Unpickler
         function = first
-        args, kwargs = unpickler.load()
+        args, kwargs = pickle.load(stream)
     return function, args, kwargs
 
 

@@ -58,11 +58,12 @@ class Lost(NamedTuple):
 
 
 class Unstartable(NamedTuple):
-    """No worker came up for `slot`. `fatal`: nor will any other."""
+    """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
 
     slot: int
     cause: BaseException
     fatal: bool = False
+    died: bool = False
 
 
 class Stopped(NamedTuple):

@@ -35,6 +35,7 @@ class Scheduler(Decisions):
         grace: seconds that the engine, which keeps deadlines itself, is given before the
             scheduler steps in; 0 for an engine that does not.
         start_timeout: seconds that a worker may take to become ready.
+        unready: makes, of a cause, the exception that says that no worker can be started.
     """
 
     # What the caller does -------------------------------------------------------------------
@@ -43,9 +44,7 @@ class Scheduler(Decisions):
         """A job has come."""
         if self.broken is not None:
             return [self.settle(job, verdicts.broken(self.broken), now)]
-        self.backlog.push(job)
-        if job.options.queue_timeout is not None:
-            self.deadlines.set(job, job.submitted + job.options.queue_timeout)
+        self.wait(job)
         return self.dispatch(now)
 
     def rejected(self, job: Job, error: BaseException, now: float) -> list[Command]:
@@ -57,11 +56,15 @@ class Scheduler(Decisions):
         if job.state is State.DONE:
             return []
         self.withdraw(job)
+        after: list[Command] = []
         if job.state is State.RUNNING:
-            self.free(self.slot_of(job), ready=True)
+            slot = self.slot_of(job)
+            self.free(slot, ready=True)
             job.slot = job.pid = None
             job.attempt -= 1
-        return [self.settle(job, verdicts.cancelled(), now), *self.dispatch(now)]
+            after = self.follow_up(slot, now)
+        settled = self.settle(job, verdicts.cancelled(), now)
+        return [settled, *after, *self.dispatch(now)]
 
     def reprioritized(self, job: Job, priority: Any, now: float) -> list[Command]:
         """A waiting job is to wait under another priority; of no effect on others."""
@@ -75,8 +78,8 @@ class Scheduler(Decisions):
         return [self.condemn(job, Verdict.KILLED, now)]
 
     def pause(self, now: float) -> list[Command]:
-        """Start no job until `resume`; those that run go on."""
-        self.paused = True
+        """Start no job until `resume`; those that run go on. What closes cannot be paused."""
+        self.paused = not self.closing
         return []
 
     def resume(self, now: float) -> list[Command]:
@@ -86,11 +89,10 @@ class Scheduler(Decisions):
 
     def resize(self, count: int, now: float) -> list[Command]:
         """Let `count` jobs run at once; what runs beyond that is not interrupted."""
-        if count >= self.slots.limit:
-            self.slots.grow(count - self.slots.limit)
-            return self.dispatch(now)
-        leaving = self.slots.shrink(self.slots.limit - count)
-        return [c for slot in leaving if slot.phase is not Phase.BUSY for c in self.let_go(slot)]
+        if self.closed:
+            return []
+        leaving = [command for slot in self.slots.resize(count) for command in self.let_go(slot)]
+        return leaving + self.dispatch(now)
 
     def close(self, now: float, *, cancel: bool = False) -> list[Command]:
         """No further job will come; those that wait are still to run, or cancelled."""
@@ -129,7 +131,7 @@ class Scheduler(Decisions):
             self.assign(job, slot, now)
             return []
         self.free(slot, ready=True)
-        return [*self.submitted(job, now), *(self.let_go(slot) if slot.leaving else [])]
+        return [*self.follow_up(slot, now), *self.submitted(job, now)]
 
     # What the engine reports ----------------------------------------------------------------
 
@@ -143,7 +145,7 @@ class Scheduler(Decisions):
         slot.pid = pid
         if slot.phase is Phase.STARTING:
             self.free(slot, ready=True)
-        return self.let_go(slot) if slot.leaving else self.dispatch(now)
+        return self.follow_up(slot, now)
 
     def started(self, index: int, job: Job, at: float | None, now: float) -> list[Command]:
         """The engine was asked when `job` began: at `at`, or it has not yet (None)."""
@@ -175,7 +177,7 @@ class Scheduler(Decisions):
         if not ready:
             self.workers["retired"] += 1
             self.await_worker(slot, now)
-        after = self.let_go(slot) if slot.leaving else self.dispatch(now)
+        after = self.follow_up(slot, now)
         if job.state is State.DONE:
             return after
         if job.condemned is not None:  # whoever was told that it will be killed is told no lie
@@ -196,21 +198,22 @@ class Scheduler(Decisions):
         before: list[Command] = []
         if job is not None and job.state is not State.DONE:
             before = self.bereave(job, loss, reason, now)
-        return before + (self.let_go(slot) if slot.leaving else self.dispatch(now))
+        return before + self.follow_up(slot, now)
 
     def unstartable(
-        self, index: int, cause: BaseException, fatal: bool, now: float
+        self, index: int, cause: BaseException, fatal: bool, now: float, *, died: bool = False
     ) -> list[Command]:
-        """No worker came up for a slot: try again, but not for ever."""
+        """No worker came up for a slot (it `died` first): try again, but not for ever."""
         slot = self.slots.get(index)
         if slot is None or slot.phase is not Phase.STARTING:
             return []
         self.deadlines.clear(slot)
         self.slots.move(slot, Phase.COLD)
         self.failed_starts += 1
+        self.workers["died"] += died
         if fatal or self.failed_starts >= MOST_FAILED_STARTS:
             return self.break_down(cause, now)
-        return self.let_go(slot) if slot.leaving else self.dispatch(now)
+        return self.follow_up(slot, now)
 
     # What time brings -----------------------------------------------------------------------
 
@@ -223,14 +226,14 @@ class Scheduler(Decisions):
         commands: list[Command] = []
         for owner in self.deadlines.due(now):
             if isinstance(owner, Slot):
-                late = TimeoutError(f"no worker was ready within {self.start_timeout:g} s")
+                late = self.unready(TimeoutError(f"not within {self.start_timeout:g} s"))
                 commands += self.break_down(late, now)
             elif owner.state is State.WAITING:
                 self.backlog.discard(owner)
                 commands.append(self.settle(owner, verdicts.expired(owner), now))
             elif owner.slot is not None:
                 commands.append(Look(owner.slot, owner))
-        return commands
+        return commands + self.dispatch(now)
 
     # What can be asked ----------------------------------------------------------------------
 

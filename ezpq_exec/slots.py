@@ -24,14 +24,13 @@ class Phase(enum.Enum):
 class Slot:
     """One place for one job at a time."""
 
-    __slots__ = ("alarm", "index", "job", "leaving", "phase", "pid")
+    __slots__ = ("alarm", "index", "job", "phase", "pid")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.phase = Phase.COLD
         self.job: Job | None = None
         self.pid: int | None = None
-        self.leaving = False  # goes as soon as it is free
         self.alarm: Entry | None = None  # by when its worker must be ready
 
     def __repr__(self) -> str:
@@ -52,8 +51,8 @@ class Slots:
         self.cold: list[Slot] = []
         self.starting = 0
         self.busy = 0
-        self.limit = 0  # slots that are here to stay
-        self.grow(count)
+        self.limit = 0  # how many slots there are to be
+        self.resize(count)
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
@@ -86,26 +85,25 @@ class Slots:
             case Phase.GONE:
                 del self._slots[slot.index]
 
-    def grow(self, count: int) -> None:
-        """Add `count` slots: first those that were about to leave, then cold ones."""
-        staying = [slot for slot in self._slots.values() if slot.leaving][:count]
-        for slot in staying:
-            slot.leaving = False
-        fresh = [Slot(self._made + i) for i in range(count - len(staying))]
-        self._made += len(fresh)
-        self.limit += count
-        self._slots.update((slot.index, slot) for slot in fresh)
-        self.cold.extend(reversed(fresh))
+    @property
+    def surplus(self) -> int:
+        """How many slots there are too many: as many busy ones leave when they are free."""
+        return len(self._slots) - self.limit
 
-    def shrink(self, count: int) -> list[Slot]:
-        """Choose `count` slots to leave, those that nobody would miss first, and say which."""
-        order = (Phase.COLD, Phase.STARTING, Phase.IDLE, Phase.BUSY)
-        staying = [slot for slot in self._slots.values() if not slot.leaving]
-        staying.sort(key=lambda slot: (order.index(slot.phase), -slot.index))
-        self.limit -= count
-        for slot in staying[:count]:
-            slot.leaving = True
-        return staying[:count]
+    def resize(self, limit: int) -> list[Slot]:
+        """Have `limit` slots. Adds what is missing; returns what can leave at once."""
+        self.limit = limit
+        missing = limit - len(self._slots)
+        if missing > 0:
+            fresh = [Slot(self._made + i) for i in range(missing)]
+            self._made += missing
+            self._slots.update((slot.index, slot) for slot in fresh)
+            self.cold.extend(reversed(fresh))
+            return []
+        order = (Phase.COLD, Phase.STARTING, Phase.IDLE)
+        free = [slot for slot in self._slots.values() if slot.phase in order]
+        free.sort(key=lambda slot: (order.index(slot.phase), -slot.index))
+        return free[: self.surplus]
 
 
 def _take(stack: list[Slot], slot: Slot) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
+from concurrent.futures import BrokenExecutor, CancelledError
 
 from .errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
 from .jobs import Job, Outcome, Verdict
 from .reports import Loss
 
-__all__ = ["broken", "cancelled", "condemned", "expired", "timed_out"]
+__all__ = ["broken", "cancelled", "condemned", "expired", "timed_out", "unready"]
 
 
 def _label(job: Job) -> str:
@@ -35,6 +35,13 @@ def _details(loss: Loss) -> str:
 def cancelled() -> Outcome:
     """Cancelled before it began."""
     return _outcome(Verdict.CANCELLED, CancelledError())
+
+
+def unready(cause: BaseException) -> BaseException:
+    """No worker can be started, and this is why."""
+    error = BrokenExecutor(f"no worker can be started: {cause!r}")
+    error.__cause__ = cause
+    return error
 
 
 def broken(cause: BaseException) -> Outcome:

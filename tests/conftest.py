@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
 
 
-def _engine(name: str) -> Any:
+def engine_of(name: str) -> Any:
     module, _, attribute = ENGINES[name].partition(":")
     return getattr(importlib.import_module(module), attribute)() if attribute else module
 
@@ -62,7 +62,7 @@ _capabilities: dict[str, Capabilities] = {}
 def capabilities_of(name: str) -> Capabilities:
     """What an executor over that engine says that it can do; warms up what stays for all."""
     if name not in _capabilities:
-        with PriorityExecutor(1, engine=_engine(name)) as executor:
+        with PriorityExecutor(1, engine=engine_of(name)) as executor:
             executor.submit(os.getpid).result(PATIENCE)
             _capabilities[name] = executor.capabilities
     return _capabilities[name]
@@ -111,7 +111,7 @@ def eventually(condition: Callable[[], object], within: float = 20.0) -> bool:
 def is_gone(pid: int) -> bool:
     """Whether that process is dead: no more there, or only to be collected."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
@@ -217,7 +217,7 @@ def new_engine(engine_name: str) -> Callable[[], Any]:
     """Makes what to pass as `engine`, afresh each time."""
 
     def make() -> str | Engine:
-        engine: str | Engine = _engine(engine_name)
+        engine: str | Engine = engine_of(engine_name)
         return engine
 
     return make

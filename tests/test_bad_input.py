@@ -72,7 +72,9 @@ def test_an_engine_that_cannot_recycle_refuses_to(make_executor: Maker) -> None:
     if make_executor().capabilities.recycles:
         assert make_executor(1, max_tasks_per_child=2).submit(add, 1, 1).result(PATIENCE) == 2
         return
-    raises(UnsupportedOption, "max_tasks_per_child", 2, lambda: make_executor(max_tasks_per_child=2))
+    raises(
+        UnsupportedOption, "max_tasks_per_child", 2, lambda: make_executor(max_tasks_per_child=2)
+    )
 
 
 def test_an_initializer_that_cannot_be_carried_raises_at_the_call(make_executor: Maker) -> None:
@@ -116,7 +118,7 @@ def test_options_refuses(
     executor: PriorityExecutor, kind: type[Exception], name: str, value: Any
 ) -> None:
     if name == "nmae":
-        with pytest.raises(TypeError, match="nmae.*priority, timeout"):
+        with pytest.raises(TypeError, match=r"nmae.*priority, timeout"):
             executor.options(nmae=value)
         return
     raises(kind, name, value, lambda: executor.options(**{name: value}))

@@ -84,8 +84,8 @@ def test_the_timeout_says_what_the_stdlibs_says(
     make_executor: Maker, gate: Gate, timeout: float
 ) -> None:
     executor = make_executor(2)
-    held = executor.submit(hold, gate.path)
-    done = executor.submit(add, 1, 1)
+    held: Future[int] = executor.submit(hold, gate.path)
+    done: Future[int] = executor.submit(add, 1, 1)
     done.result(PATIENCE)
     seen = []
     with pytest.raises(concurrent.futures.TimeoutError) as ours:

@@ -48,7 +48,9 @@ def test_thousands_of_timeouts_leave_everything_as_before(make_executor: Maker) 
     assert me.memory_info().rss - memory[0] < MOST_GROWTH
     assert root.memory_info().rss - memory[1] < MOST_GROWTH
     assert eventually(lambda: len(before.descriptors) >= len(Census().descriptors))
-    assert {thread.name for thread in Census().threads} == {thread.name for thread in before.threads}
+    assert {thread.name for thread in Census().threads} == {
+        thread.name for thread in before.threads
+    }
     assert eventually(lambda: len(Census().processes) <= len(before.processes))
     below = root.children(recursive=True)
     assert eventually(lambda: not [p for p in below if _is_zombie(p)])

@@ -28,6 +28,7 @@ from .worker import DEADLINE
 __all__ = ["Born", "Died", "Keeper", "Order"]
 
 PATIENCE = 5.0  # seconds: for a worker to leave by itself, and for a process to die when killed
+LONGEST_SLEEP = 24 * 3600.0  # seconds
 MESSAGE_SIZE = 128 * 1024
 
 
@@ -142,7 +143,9 @@ class Keeper:
         poll.register(worker.dump.fileno(), select.POLLIN)
         while True:
             wake_at = min((t for t in (worker.wake_at, self._leave_by) if t), default=None)
-            wait = None if wake_at is None else max(0.0, wake_at - time.monotonic()) * 1000
+            wait = None
+            if wake_at is not None:
+                wait = min(max(0.0, wake_at - time.monotonic()), LONGEST_SLEEP) * 1000
             ready = {descriptor for descriptor, _ in poll.poll(wait)}
             if self._parent in ready:
                 self._abandon()

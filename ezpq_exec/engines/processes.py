@@ -52,9 +52,9 @@ class ProcessEngine(Engine):
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
         self._setup = setup
-        self._board: Switchboard[Link] = Switchboard()
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
+        self._board: Switchboard[Link] = Switchboard()
 
     def pack(self, call: Call, packed_function: Any = None) -> bytes:
         """See `Engine.pack`."""
@@ -224,7 +224,7 @@ class ProcessEngine(Engine):
             return  # as it should
         self._last_words(link)
         if not link.ready:
-            self._fail(link, obituary.unready(died))
+            self._fail(link, obituary.unready(died), died=True)
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
@@ -263,11 +263,13 @@ class ProcessEngine(Engine):
             self.start(slot)
         else:
             cause = link.root.failure or WorkerDied("a keeper died before its worker was up")
-            self._reports.append(Unstartable(slot, cause))
+            self._reports.append(Unstartable(slot, cause, died=True))
 
-    def _fail(self, link: Link, cause: BaseException, fatal: bool = False) -> None:
+    def _fail(
+        self, link: Link, cause: BaseException, *, fatal: bool = False, died: bool = False
+    ) -> None:
         """A worker did not come up: give up its keeper, too."""
-        self._reports.append(Unstartable(link.slot, cause, fatal))
+        self._reports.append(Unstartable(link.slot, cause, fatal, died))
         self._dismiss(link, "end")
 
     # Holding and letting go -----------------------------------------------------------------

@@ -104,7 +104,9 @@ def test_siblings_of_a_dead_worker_and_jobs_that_wait_are_unharmed(
     dying = [executor.submit(die, n) for n in range(1, 6)]
     waiting = [executor.submit(add, n, 1) for n in range(20)]
     assert [f.result(PATIENCE) for f in waiting] == [n + 1 for n in range(20)]
-    codes = [error.exitcode for f in dying if isinstance(error := f.exception(PATIENCE), WorkerDied)]
+    codes = [
+        error.exitcode for f in dying if isinstance(error := f.exception(PATIENCE), WorkerDied)
+    ]
     assert codes == [1, 2, 3, 4, 5]
     gate.open()
     assert sibling.result(PATIENCE) == pid

@@ -49,7 +49,7 @@ def test_lambdas_closures_and_local_classes_travel_both_ways(make_executor: Make
 
     executor = make_executor(1)
     assert executor.submit(make, 6).result(PATIENCE).value == 42
-    assert executor.submit(lambda: (lambda: factor)).result(PATIENCE)() == 7
+    assert executor.submit(lambda: lambda: factor).result(PATIENCE)() == 7
 
 
 @pytest.mark.needs("isolates")
@@ -96,7 +96,7 @@ def test_the_traceback_is_the_exceptions_own(make_executor: Maker) -> None:
 def test_an_exceptions_own_cause_is_told(make_executor: Maker) -> None:
     def job() -> None:
         try:
-            raise KeyError("first")
+            fail(KeyError, "first")
         except KeyError as error:
             raise ValueError("second") from error
 

@@ -25,7 +25,9 @@ from workload import (
 )
 
 
-def timeout_of(executor: PriorityExecutor, function: Callable[..., object], *args: object) -> JobTimeout:
+def timeout_of(
+    executor: PriorityExecutor, function: Callable[..., object], *args: object
+) -> JobTimeout:
     """Run it with a short timeout, and return what its future raises."""
     error = executor.options(timeout=0.3).submit(function, *args).exception(PATIENCE)
     assert isinstance(error, JobTimeout), error

@@ -42,6 +42,7 @@ def test_at_the_timeout_die(make_executor: Maker, gate: Gate, kind: str) -> None
         assert all(is_gone(pid) for pid in pids)
         if len(said) >= lines:
             break
+    assert isinstance(error, JobTimeout)
     assert error.pid in pids
     assert len(pids) >= 2
     assert error.survivors == ()

@@ -1,0 +1,96 @@
+"""The table, and the floors that the project sets itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from contenders import CONTENDERS, OURS, REFERENCE
+from trials import Row
+
+__all__ = ["Results", "floors", "table"]
+
+
+@dataclass
+class Results:
+    """What came out: values by contender and figure, and why there are none, by contender and trial."""
+
+    values: dict[tuple[str, str], list[float]]
+    failures: dict[tuple[str, str], str]
+
+    def of(self, name: str, row: Row) -> float | None:
+        """A contender's figure in a row; None if it has none."""
+        values = self.values.get((name, row.key))
+        return row.summary(values) if values else None
+
+
+def table(
+    rows: Mapping[str, Row], contenders: list[str], results: Results, *, markdown: bool
+) -> str:
+    """The table, with a line for each row and a column for each contender."""
+    lines = [["", *contenders]]
+    for row in rows.values():
+        lines.append([row.title, *(_cell(row, name, results) for name in contenders)])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    texts = [
+        [
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths))
+        ]
+        for line in lines
+    ]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in texts)
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [texts[0], rule, *texts[1:]])
+
+
+def _cell(row: Row, name: str, results: Results) -> str:
+    value = results.of(name, row)
+    if value is None:
+        return "failed" if (name, row.trial) in results.failures else "cannot"
+    text = f"{value:,.{row.digits}f}"
+    reference = results.of(REFERENCE, row)
+    return f"{text} ({value / reference:.2f})" if reference else text
+
+
+@dataclass(frozen=True)
+class _Floor:
+    row: str
+    text: str
+    limit: float
+    met: Callable[[float, float], bool]
+    relative: bool
+
+
+def _at_least(value: float, limit: float) -> bool:
+    return value >= limit
+
+
+def _at_most(value: float, limit: float) -> bool:
+    return value <= limit
+
+
+_FLOORS = (
+    _Floor("importable", "jobs a second at least {} times the stdlib's", 2.0, _at_least, True),
+    _Floor("trip", "round trip at most {} times the stdlib's", 0.5, _at_most, True),
+    _Floor("late", "timeout within {} ms of the deadline at the median", 10.0, _at_most, False),
+    _Floor("worst", "timeout within {} ms of the deadline at worst", 50.0, _at_most, False),
+)
+
+
+def floors(rows: Mapping[str, Row], results: Results) -> list[tuple[str, bool]]:
+    """Each floor of which the row was measured, and whether it is met."""
+    verdicts = []
+    for floor in _FLOORS:
+        if floor.row not in rows:
+            continue
+        value = results.of(OURS, rows[floor.row])
+        reference = results.of(REFERENCE, rows[floor.row]) if floor.relative else 1.0
+        text = floor.text.format(f"{floor.limit:g}")
+        if value is None or not reference:
+            verdicts.append((f"{text}: not measured", False))
+            continue
+        ratio = value / reference
+        verdicts.append((f"{text}: {ratio:.2f}", floor.met(ratio, floor.limit)))
+    return verdicts

@@ -1,0 +1,31 @@
+"""What the benchmarks have run. A module of its own, so that every worker can import it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def nothing() -> None:
+    pass
+
+
+def hold(entered: int, gate: str) -> None:
+    """Say so on the descriptor's file, then block until the named pipe `gate` is opened."""
+    with open(f"{gate}.{entered}", "x"):
+        pass
+    with open(gate):
+        pass
+
+
+def nap(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def overrun(diary: str) -> None:
+    """Write down when it began (monotonic, which is the same in every process), then never end."""
+    with open(diary, "w") as file:
+        file.write(repr(time.monotonic()))
+    while True:
+        time.sleep(60)
