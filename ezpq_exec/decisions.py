@@ -51,16 +51,18 @@ class Decisions:
     def dispatch(self, now: float) -> list[Command]:
         """Fill the idle slots with the best jobs, and ask for workers where none is idle."""
         commands: list[Command] = []
-        if not self.paused:
-            slots = self.slots
-            while self.backlog and slots.idle:
+        slots = self.slots
+        waiting = 0 if self.paused else len(self.backlog)
+        if waiting:
+            while waiting and slots.idle:
                 commands.append(self.assign(self.backlog.pop(), slots.idle[-1], now))
-            while slots.cold and slots.starting < len(self.backlog):
+                waiting -= 1
+            while slots.cold and slots.starting < waiting:
                 slot = slots.cold[-1]
                 self.slots.move(slot, Phase.STARTING)
                 self.await_worker(slot, now)
                 commands.append(Start(slot.index))
-        if self.closing and not self.closed and not self.backlog and not self.slots.busy:
+        elif self.closing and not self.closed and not self.backlog and not slots.busy:
             self.closed = True
             commands.append(Close())
         return commands

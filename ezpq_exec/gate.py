@@ -9,6 +9,17 @@ from . import exits
 
 __all__ = ["Gate"]
 
+_forks = 0  # how many forks lie between this process and the one that the program began as
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
 
 class Gate:
     """Open until it is shut, or broken, or the interpreter is about to exit.
@@ -22,11 +33,12 @@ class Gate:
         self.is_shut = False
         self.broken: BaseException | None = None
         self.process = os.getpid()
+        self._forks = _forks
 
     @property
     def is_ours(self) -> bool:
         """Whether this is the process that the executor was made in, not a fork of it."""
-        return os.getpid() == self.process
+        return self._forks == _forks
 
     def check_process(self) -> None:
         """Raise RuntimeError in a fork of the process that the executor was made in."""

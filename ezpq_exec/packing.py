@@ -7,9 +7,9 @@ module. Those go by cloudpickle, by value.
 
 from __future__ import annotations
 
-import io
 import pickle
 import re
+import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["is_quick", "load_call", "pack", "pack_call", "pack_error", "unpack",
 
 PROTOCOL = 5
 QUICK_SIZE = 64 * 1024
+_TWO = struct.Struct("<BQ")  # what goes before two pickles: a zero, and the length of the first
 
 # The pickle opcodes that name a class or function, without which unpickling runs no code but
 # pickle's own: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5 writes no other such opcode.
@@ -52,7 +53,8 @@ def pack_call(call: Call, packed_function: bytes | None) -> bytes:
     """A call as bytes, for `load_call`; with its function packed already, if that is at hand."""
     if packed_function is None:
         return pack((call.function, call.args, dict(call.kwargs)))
-    return packed_function + pack((call.args, dict(call.kwargs)))
+    rest = pack((call.args, dict(call.kwargs)))
+    return b"".join((_TWO.pack(0, len(packed_function)), packed_function, rest))
 
 
 def unpack(packed: bytes | bytearray | memoryview) -> Any:
@@ -69,15 +71,15 @@ def is_quick(packed: bytes | bytearray | memoryview) -> bool:
     return len(packed) <= QUICK_SIZE and _NAMES_SOMETHING(packed) is None
 
 
-def load_call(packed: bytes | bytearray | memoryview) -> tuple[Any, Any, Any]:
-    """Function, args and kwargs, from one pickle of the three or two: function, then the rest."""
-    stream = io.BytesIO(packed)
-    first = pickle.load(stream)
-    if type(first) is tuple:
-        function, args, kwargs = first
-    else:  # each pickle with a memo of its own, so not by one Unpickler
-        function = first
-        args, kwargs = pickle.load(stream)
+def load_call(packed: bytes | bytearray) -> tuple[Any, Any, Any]:
+    """Function, args and kwargs of a call that was packed."""
+    if packed[0] != 0:  # one pickle, which does not begin so
+        function, args, kwargs = pickle.loads(packed)
+        return function, args, kwargs
+    view = memoryview(packed)
+    end = _TWO.size + _TWO.unpack_from(packed)[1]
+    function = pickle.loads(view[_TWO.size : end])
+    args, kwargs = pickle.loads(view[end:])
     return function, args, kwargs
 
 

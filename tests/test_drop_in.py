@@ -459,7 +459,7 @@ def test_what_an_ipython_session_defines_travels(tmp_path: Path, named_engine: s
     (tmp_path / "session.py").write_text(textwrap.dedent(session))
     out = run_program("session.py", cwd=tmp_path, IPYTHONDIR=str(tmp_path / "profile"))
     assert out.startswith(ANSWER)
-    assert "Point(x=10)" in out
+    assert "5 Color.RED" in out
     assert "Error" not in out
 
 
@@ -472,6 +472,26 @@ def test_what_ipythons_command_line_defines_travels(tmp_path: Path, named_engine
         IPYTHONDIR=str(tmp_path / "profile"),
     )
     assert out == ANSWER
+
+
+def test_taking_in_a_result_leaves_the_programs_own_classes_alone(
+    tmp_path: Path, named_engine: str
+) -> None:
+    program = """
+        from ezpq_exec import PriorityExecutor
+        FACTOR = 3
+        class Point:
+            def scaled(self):
+                return FACTOR
+        if __name__ == "__main__":
+            scaled = Point.scaled
+            with PriorityExecutor(1, engine=ENGINE) as ex:
+                point = ex.submit(Point).result()
+            FACTOR = 5
+            print(Point.scaled is scaled, Point().scaled(), point.scaled())
+    """
+    (tmp_path / "program.py").write_text(source(program, named_engine))
+    assert run_program("program.py", cwd=tmp_path) == "True 5 5\n"
 
 
 def test_what_was_submitted_is_done_before_the_interpreter_exits(

@@ -76,9 +76,9 @@ def test_many_executors_in_a_row_leave_nothing(make_executor: Maker) -> None:
 @pytest.mark.needs("recycles")
 def test_hundreds_of_workers_in_a_row_leave_nothing(make_executor: Maker) -> None:
     executor = make_executor(2, max_tasks_per_child=1)
-    futures = [executor.submit(add, n, 1) for n in range(300)]
-    assert [future.result(PATIENCE) for future in futures] == list(range(1, 301))
+    futures = [executor.submit(add, n, 1) for n in range(100)]
+    assert [future.result(PATIENCE) for future in futures] == list(range(1, 101))
     before = len(Census().descriptors)
-    futures = [executor.submit(add, n, 1) for n in range(300)]
-    assert [future.result(PATIENCE) for future in futures] == list(range(1, 301))
+    futures = [executor.submit(add, n, 1) for n in range(100)]
+    assert [future.result(PATIENCE) for future in futures] == list(range(1, 101))
     assert eventually(lambda: len(Census().descriptors) <= before)

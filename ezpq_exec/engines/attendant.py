@@ -21,7 +21,7 @@ from typing import Any
 from ..jobs import Verdict
 from . import lone
 from .channel import Channel
-from .keeper import Died
+from .messages import Died
 
 __all__ = ["PATIENCE", "Attendant", "portable"]
 

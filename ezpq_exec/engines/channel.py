@@ -33,6 +33,7 @@ class Kind:
     RETURNED = 3
     RAISED = 4
     UNFIT = 5  # to the parent: the initializer raised
+    STARTED = 6  # to the parent, where no page is shared: a job has begun
 
 
 class Frame(NamedTuple):
@@ -171,6 +172,17 @@ class Channel:
         Raises:
             OSError: the worker's end is gone.
         """
+        if len(body) <= READ_SIZE and not self._unsent:
+            frame = head + body
+            self.moved_at = time.monotonic()
+            try:
+                count = self.sock.send(frame)
+            except BlockingIOError:
+                count = 0
+            if count == len(frame):
+                return True
+            self._unsent.append(memoryview(frame)[count:])
+            return False
         if len(body) <= READ_SIZE:
             self._unsent.append(memoryview(head + body))
         else:

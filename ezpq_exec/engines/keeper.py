@@ -18,50 +18,17 @@ import pickle
 import select
 import socket
 import time
-from typing import NamedTuple
 
 from . import tree
+from .messages import MESSAGE_SIZE, Born, Died, Order
 from .page import Page
 from .stackdump import Dump
 from .worker import DEADLINE
 
-__all__ = ["Born", "Died", "Keeper", "Order"]
+__all__ = ["PATIENCE", "Keeper"]
 
 PATIENCE = 5.0  # seconds: for a worker to leave by itself, and for a process to die when killed
 LONGEST_SLEEP = 24 * 3600.0  # seconds
-MESSAGE_SIZE = 128 * 1024
-
-
-class Born(NamedTuple):
-    """To the parent, with the worker's socket: a worker is up."""
-
-    pid: int
-    keeper: int
-
-
-class Died(NamedTuple):
-    """To the parent: the worker is gone, with all that it started."""
-
-    pid: int
-    exitcode: int | None
-    reason: str | None
-    ticket: int  # of the job that it began last
-    begun: float
-    ended: float
-    stack: str | None
-    survivors: tuple[int, ...]
-
-
-class Order(NamedTuple):
-    """To the keeper.
-
-    `what`: "kill" the worker for the job of `ticket`, for `reason`; "renew" it, which is leaving,
-    with the next; "retire" with it; "end" it and yourself.
-    """
-
-    what: str
-    ticket: int = 0
-    reason: str = ""
 
 
 class _Worker:

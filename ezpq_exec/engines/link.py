@@ -13,7 +13,7 @@ from typing import Union
 
 from . import roots
 from .channel import Channel
-from .keeper import MESSAGE_SIZE, Born, Died, Order
+from .messages import MESSAGE_SIZE, Born, Died, Order
 from .page import Page
 
 __all__ = ["Link"]

@@ -7,7 +7,7 @@ import signal
 from ..errors import WorkerDied
 from ..jobs import Verdict
 from ..reports import Loss
-from .keeper import Died
+from .messages import Died
 
 __all__ = ["loss", "unready"]
 

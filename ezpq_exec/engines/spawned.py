@@ -18,26 +18,26 @@ import selectors
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from .. import packing
-from ..jobs import Call, Verdict
+from ..jobs import Verdict
 from ..reports import Finished, Lost, Ready, Report, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
-from .base import Capabilities, Engine, Setup
+from .base import Capabilities, Setup
 from .channel import Frame, Kind, header
 from .lone import no_initializer
-from .worker import STARTED, surroundings
+from .pickling import PicklingEngine
+from .worker import surroundings
 
 __all__ = ["SpawnedEngine"]
 
 _IN, _OUT = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
-class SpawnedEngine(Engine):
+class SpawnedEngine(PicklingEngine):
     """Runs each job in a worker process, which can be killed with what is below it then."""
 
     capabilities = Capabilities(kills=True, recycles=True, isolates=True)
@@ -61,16 +61,6 @@ class SpawnedEngine(Engine):
         self._bell.setblocking(False)
         self._ear.setblocking(False)
         self._selector.register(self._ear, _IN)
-
-    def pack(self, call: Call, packed_function: Any = None) -> bytes:
-        """See `Engine.pack`."""
-        return packing.pack_call(call, packed_function)
-
-    def pack_function(self, function: Callable[..., Any]) -> bytes:
-        """See `Engine.pack_function`."""
-        return packing.pack(function)
-
-    # Orders ---------------------------------------------------------------------------------
 
     def start(self, slot: int) -> None:
         """See `Engine.start`."""
@@ -190,7 +180,7 @@ class SpawnedEngine(Engine):
             self._dismiss(attendant, after=PATIENCE)
         elif frame.number != attendant.number or attendant.reason is not None:
             pass  # it is being killed, and was not quick enough
-        elif frame.kind == STARTED:
+        elif frame.kind == Kind.STARTED:
             attendant.began = frame.stamp
         else:
             self._finish(attendant, frame)

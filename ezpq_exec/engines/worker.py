@@ -8,6 +8,7 @@ parent is told of each job that begins.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -22,9 +23,8 @@ from .. import packing
 from .channel import Frame, Kind, Reader, header, receive, send
 from .page import Page
 
-__all__ = ["DEADLINE", "STARTED", "serve", "surroundings"]
+__all__ = ["DEADLINE", "serve", "surroundings"]
 
-STARTED = 6  # one more `Kind` of frame, to the parent: a job has begun, at the time of its stamp
 DEADLINE = struct.Struct("<d")
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
@@ -78,7 +78,7 @@ def serve(sock: socket.socket, page: Page | None, alarm: Alarm | None) -> None:
             page.begin(number, started, started + timeout if timeout else float("inf"))
             if timeout and alarm is not None:
                 alarm.set(started + timeout, started)
-        elif not _say(sock, header(number, STARTED, b"", started)):
+        elif not _say(sock, header(number, Kind.STARTED, b"", started)):
             return
         kind, body, ended = _execute(frame.body)
         del frame
@@ -151,11 +151,15 @@ def _set_up(sock: socket.socket, frame: Frame) -> bool:
 
 def surroundings() -> dict[str, Any]:
     """What a worker takes over from the process that it works for."""
+    try:
+        cwd = os.getcwd()
+    except OSError:  # somebody removed it
+        cwd = None
     return {
         "path": list(sys.path),
         "argv": list(sys.argv),
         "environ": dict(os.environ),
-        "cwd": os.getcwd(),
+        "cwd": cwd,
     }
 
 
@@ -165,7 +169,9 @@ def _imitate(parent: Mapping[str, Any]) -> None:
     if parent["environ"] != dict(os.environ):
         os.environ.clear()
         os.environ.update(parent["environ"])
-    os.chdir(parent["cwd"])
+    if parent["cwd"] is not None:
+        with contextlib.suppress(OSError):  # removed meanwhile: then there is none to be in
+            os.chdir(parent["cwd"])
 
 
 def _flush() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from contenders import CONTENDERS, OURS, REFERENCE
+from contenders import OURS, REFERENCE
 from trials import Row
 
 __all__ = ["Results", "floors", "table"]
@@ -23,6 +24,12 @@ class Results:
         values = self.values.get((name, row.key))
         return row.summary(values) if values else None
 
+    def ratio(self, name: str, row: Row) -> float | None:
+        """The same by the reference's; the median of the rounds' ratios, so that drift cancels."""
+        own, reference = (self.values.get((who, row.key), []) for who in (name, REFERENCE))
+        pairs = list(zip(own, reference, strict=False))  # a round in which one failed has no pair
+        return statistics.median(a / b for a, b in pairs) if pairs else None
+
 
 def table(
     rows: Mapping[str, Row], contenders: list[str], results: Results, *, markdown: bool
@@ -31,11 +38,11 @@ def table(
     lines = [["", *contenders]]
     for row in rows.values():
         lines.append([row.title, *(_cell(row, name, results) for name in contenders)])
-    widths = [max(map(len, column)) for column in zip(*lines)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = [
         [
             cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(line, widths))
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         for line in lines
     ]
@@ -50,12 +57,14 @@ def _cell(row: Row, name: str, results: Results) -> str:
     if value is None:
         return "failed" if (name, row.trial) in results.failures else "cannot"
     text = f"{value:,.{row.digits}f}"
-    reference = results.of(REFERENCE, row)
-    return f"{text} ({value / reference:.2f})" if reference else text
+    ratio = results.ratio(name, row)
+    return text if ratio is None else f"{text} ({ratio:.2f})"
 
 
 @dataclass(frozen=True)
 class _Floor:
+    """`relative`: the limit is one of the ratio to the reference's."""
+
     row: str
     text: str
     limit: float
@@ -85,12 +94,11 @@ def floors(rows: Mapping[str, Row], results: Results) -> list[tuple[str, bool]]:
     for floor in _FLOORS:
         if floor.row not in rows:
             continue
-        value = results.of(OURS, rows[floor.row])
-        reference = results.of(REFERENCE, rows[floor.row]) if floor.relative else 1.0
+        measure = results.ratio if floor.relative else results.of
+        value = measure(OURS, rows[floor.row])
         text = floor.text.format(f"{floor.limit:g}")
-        if value is None or not reference:
+        if value is None:
             verdicts.append((f"{text}: not measured", False))
-            continue
-        ratio = value / reference
-        verdicts.append((f"{text}: {ratio:.2f}", floor.met(ratio, floor.limit)))
+        else:
+            verdicts.append((f"{text}: {value:.2f}", floor.met(value, floor.limit)))
     return verdicts

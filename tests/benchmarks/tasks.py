@@ -10,9 +10,9 @@ def nothing() -> None:
     pass
 
 
-def hold(entered: int, gate: str) -> None:
-    """Say so on the descriptor's file, then block until the named pipe `gate` is opened."""
-    with open(f"{gate}.{entered}", "x"):
+def hold(number: int, gate: str) -> None:
+    """Leave a file that says it has begun, then block until the named pipe `gate` is opened."""
+    with open(f"{gate}.{number}", "x"):
         pass
     with open(gate):
         pass

@@ -45,16 +45,16 @@ class Scale:
 
     rounds: int = 5
     deep_rounds: int = 2
-    burst: int = 4_000
-    burst_time: float = 0.4
+    burst: int = 3_000
+    burst_time: float = 0.3
     trips: int = 1_000
-    timeouts: int = 8
+    timeouts: int = 6
     waiting: int = 100_000
 
     @staticmethod
     def quick() -> Scale:
         """Enough to see the order of magnitude."""
-        return Scale(2, 1, burst=2_000, burst_time=0.2, trips=300, timeouts=4, waiting=30_000)
+        return Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=3, waiting=20_000)
 
 
 def _warmed(kind: type[Contender]) -> Contender:

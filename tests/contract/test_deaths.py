@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from conftest import Maker, descendants
+from conftest import Maker, descendants, eventually, is_gone
 from ezpq_exec import PriorityExecutor, Verdict, WorkerDied
 from gates import PATIENCE, Gate, hold
 from workload import (
@@ -142,8 +142,9 @@ def test_a_result_that_was_sent_counts_though_the_worker_died_then(
         return "sent"
 
     assert executor.submit(job).result(PATIENCE) == "sent"
-    gate.heard()
+    pid = gate.pids()[0]
     gate.open()
+    assert eventually(lambda: is_gone(pid))
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 

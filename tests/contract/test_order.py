@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 from decimal import Decimal
 from fractions import Fraction
@@ -175,21 +175,24 @@ def test_more_slots_take_waiting_jobs_at_once(make_executor: Maker, gate: Gate) 
     gate.open(3)
 
 
-def test_fewer_slots_interrupt_nothing_and_start_less(make_executor: Maker, gate: Gate) -> None:
+def test_fewer_slots_interrupt_nothing_and_start_less(
+    make_executor: Maker, gate: Gate, make_gate: Callable[[], Gate]
+) -> None:
     executor = make_executor(3)
+    second = make_gate()
     before = [executor.submit(hold, gate.path) for _ in range(3)]
     gate.heard(3)
     executor.resize(1)
-    after = [executor.submit(hold, gate.path) for _ in range(2)]
+    after = [executor.submit(hold, second.path) for _ in range(2)]
     stats = executor.stats()
     assert (stats.running, stats.waiting) == (3, 2)
     gate.open(3)
     for future in before:
         assert isinstance(future.result(PATIENCE), int)
-    gate.heard(1)
+    second.heard(1)
     stats = executor.stats()
     assert (stats.running, stats.waiting) == (1, 1)
-    gate.open(2)
+    second.open(2)
     for future in after:
         future.result(PATIENCE)
     assert executor.stats().workers_retired == 2

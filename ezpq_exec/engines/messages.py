@@ -1,0 +1,41 @@
+"""What a keeper and the parent tell each other. Each is one message on a socket of their own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["MESSAGE_SIZE", "Born", "Died", "Order"]
+
+MESSAGE_SIZE = 128 * 1024  # bytes; a stack dump is the longest part
+
+
+class Born(NamedTuple):
+    """To the parent, with the worker's socket: a worker is up."""
+
+    pid: int
+    keeper: int
+
+
+class Died(NamedTuple):
+    """To the parent: the worker is gone, with all that it started."""
+
+    pid: int
+    exitcode: int | None
+    reason: str | None
+    ticket: int  # of the job that it began last
+    begun: float
+    ended: float
+    stack: str | None
+    survivors: tuple[int, ...]
+
+
+class Order(NamedTuple):
+    """To the keeper.
+
+    `what`: "kill" the worker for the job of `ticket`, for `reason`; "renew" it, which is leaving,
+    with the next; "retire" with it; "end" it and yourself.
+    """
+
+    what: str
+    ticket: int = 0
+    reason: str = ""
