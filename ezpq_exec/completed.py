@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from typing import Any, TypeVar
 
 from .future import JobFuture
+from .inbox import Inbox
 from .jobs import DEFAULT_PRIORITY
 from .mapping import check_wait
 
 __all__ = ["as_completed"]
+
+LONGEST_WAIT = 24 * 3600.0  # seconds: what every way of waiting can take
 
 F = TypeVar("F", bound="Future[Any]")
 
@@ -55,34 +57,35 @@ def _priority(future: Future[Any]) -> Any:
 def _in_order(pending: dict[F, None], timeout: float | None) -> Iterator[F]:
     end = None if timeout is None else time.monotonic() + timeout
     total = len(pending)
-    arrived: queue.SimpleQueue[F] = queue.SimpleQueue()
+    done: Inbox[Any] = Inbox()
     best: list[tuple[Any, int, F]] = []
     order = itertools.count()
-
-    def hear(future: Any) -> None:
-        arrived.put(future)
-
-    for future in pending:
-        if isinstance(future, JobFuture):
-            future.add_listener(hear)
-        else:
-            future.add_done_callback(hear)
+    hear = done.put  # one object, by which it can be taken out again
+    _listen(pending, hear)
     try:
         while pending or best:
-            while not best or not arrived.empty():
-                future = _next(arrived, end, len(pending), total)
-                del pending[future]
-                heapq.heappush(best, (_priority(future), next(order), future))
-                del future  # what has been yielded is the caller's alone
-            yield heapq.heappop(best)[2]
+            news = done.take(0 if best else _left(end))
+            while news:  # no name is left on what is yielded, which is the caller's alone
+                del pending[news[0]]
+                heapq.heappush(best, (_priority(news[0]), next(order), news.pop(0)))
+            if best:
+                yield heapq.heappop(best)[2]
+            elif end is not None and time.monotonic() >= end:
+                raise FuturesTimeoutError(f"{len(pending)} (of {total}) futures unfinished")
     finally:
+        done.close()
         for future in pending:
             if isinstance(future, JobFuture):
                 future.remove_listener(hear)
 
 
-def _next(arrived: queue.SimpleQueue[F], end: float | None, left: int, total: int) -> F:
-    try:
-        return arrived.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
-    except queue.Empty:
-        raise FuturesTimeoutError(f"{left} (of {total}) futures unfinished") from None
+def _listen(futures: Iterable[F], hear: Callable[[Any], object]) -> None:
+    for future in futures:
+        if isinstance(future, JobFuture):
+            future.add_listener(hear)
+        else:
+            future.add_done_callback(hear)
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else min(max(0.0, end - time.monotonic()), LONGEST_WAIT)

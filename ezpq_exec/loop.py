@@ -12,6 +12,7 @@ import functools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
@@ -48,6 +49,7 @@ class Loop:
         self._mail = Mailbox(engine.wake)
         self._offers = Offers(engine)
         self._hands_over = engine.capabilities.hands_over
+        self._settles: deque[Settle] = deque()
         self._resolver = Resolver(name, self._recount)
         self._done = False
         self._gate = Gate()
@@ -180,6 +182,7 @@ class Loop:
         except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
+        self._settle()
         self._resolver.close()
         self._read_mail(time.monotonic())
 
@@ -191,6 +194,7 @@ class Loop:
             timeout = min(max(0.0, deadline - time.monotonic()), LONGEST_SLEEP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
+        self._settle()  # as late as can be: whoever is woken by that finds the GIL free
         if not self._mail.fall_asleep():
             timeout = 0.0
         reports = self._engine.wait(timeout)
@@ -231,8 +235,7 @@ class Loop:
         return []
 
     def _obey(self, commands: list[Command]) -> None:
-        """Obey, and whatever follows from that; futures last, when the slots are busy again."""
-        settles: list[Settle] = []
+        """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
         at = 0
         while at < len(commands):
             command = commands[at]
@@ -240,11 +243,15 @@ class Loop:
             if type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Settle:
-                settles.append(command)
+                self._settles.append(command)
             else:
                 commands += self._do(command)
-        for settle in settles:
-            self._resolver.settle(settle.job, settle.outcome)
+
+    def _settle(self) -> None:
+        settles = self._settles
+        while settles:
+            self._resolver.settle(settles[0].job, settles[0].outcome)
+            settles.popleft()
 
     def _do(self, command: Command) -> list[Command]:
         """Obey what comes more rarely."""
@@ -283,7 +290,8 @@ class Loop:
         broken.__cause__ = failure
         with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
             self._gate.broken = broken
-        jobs = self._scheduler.unresolved()
+        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
+        self._settles.clear()
         for event, *args in self._mail.read():
             letter_jobs = [arg for arg in args if isinstance(arg, Job)]
             jobs += letter_jobs

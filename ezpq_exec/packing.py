@@ -7,18 +7,32 @@ module. Those go by cloudpickle, by value.
 
 from __future__ import annotations
 
+import functools
+import io
 import pickle
 import re
 import struct
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .jobs import Call
 
-__all__ = ["is_quick", "load_call", "pack", "pack_call", "pack_error", "unpack", "unpack_error"]
+__all__ = [
+    "is_quick",
+    "load_call",
+    "pack",
+    "pack_call",
+    "pack_error",
+    "unpack",
+    "unpack_error",
+    "unpack_result",
+]
 
 PROTOCOL = 5
 QUICK_SIZE = 64 * 1024
+_find_by_value = re.compile(b"_class_setstate").search
 _TWO = struct.Struct("<BQ")  # what goes before two pickles: a zero, and the length of the first
 
 # The pickle opcodes that name a class or function, without which unpickling runs no code but
@@ -60,6 +74,34 @@ def pack_call(call: Call, packed_function: bytes | None) -> bytes:
 def unpack(packed: bytes | bytearray | memoryview) -> Any:
     """What `pack` was given, or a copy of it."""
     return pickle.loads(packed)
+
+
+def unpack_result(packed: bytes | bytearray | memoryview) -> Any:
+    """As `unpack`, but the program's own classes stay as they are.
+
+    A class of `__main__` comes back from a worker by value, and cloudpickle, which finds that it is
+    the program's own, would set all its attributes anew, to copies.
+    """
+    if _find_by_value(packed) is None:
+        return pickle.loads(packed)
+    return _Homecoming(io.BytesIO(packed)).load()
+
+
+class _Homecoming(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """See `pickle.Unpickler.find_class`."""
+        found = super().find_class(module, name)
+        # Read in cloudpickle 3.0 to 3.1: how a class that comes by value gets its attributes.
+        if name == "_class_setstate" and module == "cloudpickle.cloudpickle":
+            return functools.partial(_set_state_of_strangers, found)
+        return found
+
+
+def _set_state_of_strangers(set_state: Callable[..., Any], cls: type, state: Any) -> Any:
+    home: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        home = getattr(home, name, None)
+    return cls if home is cls else set_state(cls, state)
 
 
 def is_quick(packed: bytes | bytearray | memoryview) -> bool:
@@ -117,7 +159,7 @@ def unpack_error(packed: bytes | bytearray | memoryview) -> BaseException:
     error: object = None
     if carried is not None:
         try:
-            error = pickle.loads(carried)
+            error = unpack_result(carried)
         except Exception as failure:
             why = f"it does not unpickle: {failure!r}"
     if not isinstance(error, BaseException):

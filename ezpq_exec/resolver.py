@@ -75,7 +75,7 @@ class Resolver:
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
         try:
             if outcome.verdict is Verdict.RETURNED:
-                return packing.unpack(outcome.value), Verdict.RETURNED
+                return packing.unpack_result(outcome.value), Verdict.RETURNED
             return packing.unpack_error(outcome.value), outcome.verdict
         except BaseException as failure:  # a user's class, which may raise what it likes
             return failure, Verdict.RAISED

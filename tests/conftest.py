@@ -21,6 +21,7 @@ from gates import PATIENCE, Gate
 ENGINES = {
     "processes": "processes",
     "threads": "threads",
+    "spawned": "ezpq_exec.engines.spawned:SpawnedEngine",
 }
 
 _ROOT = "ezpq_exec-root"

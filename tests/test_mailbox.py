@@ -68,9 +68,12 @@ def test_nothing_is_lost_between_threads() -> None:
     woken = threading.Semaphore(0)
     box = Mailbox(woken.release)
     each, senders = 2000, 3
-    threads = [
-        threading.Thread(target=lambda: [box.post(n) for n in range(each)]) for _ in range(senders)
-    ]
+
+    def send() -> None:
+        for number in range(each):
+            box.post(number)
+
+    threads = [threading.Thread(target=send) for _ in range(senders)]
     for thread in threads:
         thread.start()
     read = 0

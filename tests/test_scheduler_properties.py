@@ -54,6 +54,8 @@ class Task:
     announced: bool = False
     deaf: bool = False  # its future is cancelled, and the scheduler has not heard
     value: object = None
+    lag: float | None = None  # its worker begins it so much later; None: when a rule says so
+    begins: float | None = None
 
     @property
     def number(self) -> int:
@@ -205,11 +207,11 @@ class World:
         assert len(self.seats_that("busy")) < self.limit
         assert task is min(self.tasks_that("waiting"), key=lambda t: (t.priority, t.number))
         assert (command.job.slot, command.job.pid) == (seat.index, seat.pid)
-        if task.deaf and not task.announced:
-            task.announced = True
+        refused = task.deaf and not task.announced
+        task.announced = command.job.announced = True  # its future says now that it runs
+        if refused:
             self.owe(task, Verdict.CANCELLED)
             return self.scheduler.cancelled(command.job, self.now)
-        task.announced = True
         self.seize(seat, task)
         return []
 
@@ -217,6 +219,16 @@ class World:
         """The worker has the task in hand."""
         seat.phase, seat.task = "busy", task
         task.where, task.expires = "running", None
+        task.begins = None if task.lag is None else self.now + task.lag
+        self.advance(0.0)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, and workers begin what they have in hand."""
+        self.now += seconds
+        for seat in self.holders():
+            task = seat.task
+            if task and task.begun is None and task.begins and task.begins <= self.now:
+                task.begun = task.begins
 
     def settle(self, command: Settle) -> None:
         """Once, with a verdict that is owed and what belongs to it."""
@@ -420,6 +432,7 @@ class World:
 
 picks = st.integers(0, 7)
 priorities = st.sampled_from([0, 1, 1, 2, 0.5, float("inf"), float("-inf")])
+lags = st.sampled_from([None, None, 0.0, 0.25, 0.25, 1.0])
 limits = st.sampled_from([None, None, 0.5, 2.0, 5.0])
 times = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 5.0])
 seldom = st.integers(0, 9).map(lambda number: number == 9)
@@ -462,13 +475,21 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
     # The caller -----------------------------------------------------------------------------
 
     @precondition(lambda self: not self.world.closing)
-    @rule(count=st.integers(1, 3), priority=priorities, timeout=limits, queue_timeout=limits)
+    @rule(
+        count=st.integers(1, 3), priority=priorities, timeout=limits, queue_timeout=limits, lag=lags
+    )
     def submit(
-        self, count: int, priority: float, timeout: float | None, queue_timeout: float | None
+        self,
+        count: int,
+        priority: float,
+        timeout: float | None,
+        queue_timeout: float | None,
+        lag: float | None,
     ) -> None:
         """Jobs come."""
         for _ in range(count):
             task = self.world.new_task(priority, timeout, queue_timeout)
+            task.lag = lag
             self.world.submit(task)
 
     @precondition(lambda self: not self.world.closing)
@@ -565,7 +586,8 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
             seat = world.seat_at(pick(offered, number))
             seat.phase = "busy"
             task = world.new_task(priority, timeout, None)
-            task.announced, task.where = True, "promised"
+            task.announced = task.job.announced = True
+            task.where = "promised"
             self.promised.append((seat, task))
             world.hear(world.scheduler.promised(seat.index, world.now))
 
@@ -633,7 +655,7 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         task = seat.task
         overdue = task is not None and task.timeout is not None and task.begun is not None
         if overdue and by_engine and world.grace and task.where == "running":
-            world.now = max(world.now, task.begun + task.timeout)
+            world.advance(max(0.0, task.begun + task.timeout - world.now))
             world.lose(seat, Verdict.TIMED_OUT)
         else:
             world.lose(seat, None)
@@ -656,7 +678,7 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
     @rule(seconds=times, served=st.booleans())
     def time_passes(self, seconds: float, served: bool) -> None:
         """Time passes, and the scheduler may hear of other things before it is told."""
-        self.world.now += seconds
+        self.world.advance(seconds)
         if served:
             self.world.tick()
 
@@ -665,7 +687,7 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         """The loop sleeps until the next deadline."""
         deadline = self.world.scheduler.next_deadline()
         if deadline is not None:
-            self.world.now = max(self.world.now, deadline)
+            self.world.advance(max(0.0, deadline - self.world.now))
             self.world.tick()
 
     # The end ------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Capabilities:
             its parent included.
         own_deadlines: the engine ends jobs at their deadline by itself, even while this process
             is held up.
+        stacks: it says where a job was that it killed, or that crashed.
         recycles: workers can be replaced after a number of jobs.
         isolates: jobs run in processes of their own: arguments and results are copies, and a
             crash is survived.
@@ -40,6 +41,7 @@ class Capabilities:
     kills: bool = False
     whole_tree: bool = False
     own_deadlines: bool = False
+    stacks: bool = False
     recycles: bool = False
     isolates: bool = False
     hands_over: bool = False

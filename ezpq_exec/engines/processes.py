@@ -27,6 +27,7 @@ class ProcessEngine(Lives):
         kills=True,
         whole_tree=True,
         own_deadlines=True,
+        stacks=True,
         recycles=True,
         isolates=True,
         hands_over=True,

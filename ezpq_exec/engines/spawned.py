@@ -219,7 +219,8 @@ class SpawnedEngine(PicklingEngine):
             self._reports.append(Lost(slot, obituary.loss(died, begun)))
             self.start(slot)
         else:
-            self._reports.append(Unstartable(slot, attendant.failure or obituary.unready(died)))
+            cause = attendant.failure or obituary.unready(died)
+            self._reports.append(Unstartable(slot, cause, died=attendant.failure is None))
 
     # Holding and letting go -----------------------------------------------------------------
 

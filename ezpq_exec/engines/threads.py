@@ -9,6 +9,7 @@ import time
 from typing import Any, NamedTuple
 
 from ..errors import UnsupportedOption
+from ..inbox import Inbox
 from ..jobs import Call, Outcome, Verdict
 from ..reports import Finished, Ready, Report, Stopped, Unstartable
 from .base import Capabilities, Engine, Setup
@@ -26,7 +27,7 @@ class _Worker:
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
-        self.inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self.begun = (0, 0.0)  # the number of the job that was begun last, and when
 
 
@@ -45,7 +46,7 @@ class ThreadEngine(Engine):
         self._setup = Setup()
         self._workers: dict[int, _Worker] = {}
         self._closing = False
-        self._reports: queue.SimpleQueue[Report | _Gone | None] = queue.SimpleQueue()
+        self._inbox: Inbox[Report | _Gone] = Inbox()
         self._threads: dict[_Worker, threading.Thread] = {}
 
     def open(self, setup: Setup) -> None:
@@ -61,25 +62,25 @@ class ThreadEngine(Engine):
         """See `Engine.start`."""
         worker = _Worker(slot)
         thread = threading.Thread(
-            target=_work, args=(worker, self._setup, self._reports), name=f"ezpq_exec-{slot}"
+            target=_work, args=(worker, self._setup, self._inbox), name=f"ezpq_exec-{slot}"
         )
         try:
             thread.start()
         except RuntimeError as failure:  # no more threads to be had
-            self._reports.put(Unstartable(slot, failure))
+            self._inbox.put(Unstartable(slot, failure))
             return
         self._workers[slot] = worker
         self._threads[worker] = thread
 
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """See `Engine.run`."""
-        self._workers[slot].inbox.put(_Task(number, payload))
+        self._workers[slot].tasks.put(_Task(number, payload))
 
     def hand_over(
         self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
     ) -> None:
         """See `Engine.hand_over`."""
-        sent.extend(map(self._workers[slot].inbox.put, (_Task(number, payload),)))
+        sent.extend(map(self._workers[slot].tasks.put, (_Task(number, payload),)))
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`. Never called: `Capabilities.kills` is false."""
@@ -87,7 +88,9 @@ class ThreadEngine(Engine):
 
     def retire(self, slot: int) -> None:
         """See `Engine.retire`."""
-        self._workers.pop(slot).inbox.put(None)
+        worker = self._workers.pop(slot, None)
+        if worker is not None:
+            worker.tasks.put(None)
 
     def begun(self, slot: int, number: int) -> float | None:
         """See `Engine.begun`."""
@@ -100,51 +103,45 @@ class ThreadEngine(Engine):
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
         reports: list[Report] = []
-        try:
-            first = self._reports.get(timeout=timeout)
-            while True:
-                if isinstance(first, _Gone):
-                    self._bury(first.worker)
-                elif first is not None:
-                    reports.append(first)
-                first = self._reports.get_nowait()
-        except queue.Empty:
-            return reports
+        for item in self._inbox.take(timeout):
+            if isinstance(item, _Gone):
+                self._bury(item.worker, reports)
+            else:
+                reports.append(item)
+        return reports
 
     def wake(self) -> None:
         """See `Engine.wake`."""
-        self._reports.put(None)
+        self._inbox.ring()
 
     def close(self, *, kill: bool = False) -> None:
         """See `Engine.close`. Threads that run a job are left to finish it."""
         self._closing = True
         for slot in list(self._workers):
             self.retire(slot)
-        self._stop_if_empty()
+        if not self._threads:
+            self._inbox.put(Stopped())
 
-    def _bury(self, worker: _Worker) -> None:
+    def _bury(self, worker: _Worker, reports: list[Report]) -> None:
         self._threads.pop(worker).join()
         if self._workers.get(worker.slot) is worker:
             del self._workers[worker.slot]
-        self._stop_if_empty()
-
-    def _stop_if_empty(self) -> None:
         if self._closing and not self._threads:
-            self._reports.put(Stopped())
+            reports.append(Stopped())
 
 
-def _work(worker: _Worker, setup: Setup, reports: queue.SimpleQueue[Report | _Gone | None]) -> None:
+def _work(worker: _Worker, setup: Setup, inbox: Inbox[Report | _Gone]) -> None:
     try:
         if setup.initializer is not None:
             setup.initializer(*setup.initargs)
     except BaseException as error:  # the user's code, whose failure is news
-        reports.put(Unstartable(worker.slot, error, fatal=True))
+        inbox.put(Unstartable(worker.slot, error, fatal=True))
     else:
-        reports.put(Ready(worker.slot, os.getpid()))
-        while (task := worker.inbox.get()) is not None:
-            reports.put(Finished(worker.slot, task.number, _execute(worker, task)))
+        inbox.put(Ready(worker.slot, os.getpid()))
+        while (task := worker.tasks.get()) is not None:
+            inbox.put(Finished(worker.slot, task.number, _execute(worker, task)))
             del task  # while waiting, keep nothing alive
-    reports.put(_Gone(worker))
+    inbox.put(_Gone(worker))
 
 
 def _execute(worker: _Worker, task: _Task) -> Outcome:

@@ -68,7 +68,7 @@ def test_a_signal_that_ends_a_worker_is_named(
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 
-@pytest.mark.needs("isolates")
+@pytest.mark.needs("isolates", "stacks")
 def test_a_segmentation_fault_leaves_its_stack(make_executor: Maker) -> None:
     stack = death_of(make_executor(1), segfault).stack
     assert stack is not None

@@ -44,7 +44,7 @@ def test_a_job_is_ended_though_it(make_executor: Maker, habit: str) -> None:
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 
-@pytest.mark.needs("kills", "isolates")
+@pytest.mark.needs("kills", "isolates", "stacks")
 def test_a_job_is_ended_though_it_hangs_while_its_argument_is_unpickled(
     make_executor: Maker,
 ) -> None:
@@ -55,7 +55,7 @@ def test_a_job_is_ended_though_it_hangs_while_its_argument_is_unpickled(
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 
-@pytest.mark.needs("kills", "isolates")
+@pytest.mark.needs("kills", "isolates", "stacks")
 @pytest.mark.parametrize(("job", "name"), [(forever, "forever"), (hold_the_gil, "hold_the_gil")])
 def test_the_error_tells_pid_timeout_and_where_it_was(
     make_executor: Maker, job: Callable[[], None], name: str

@@ -1,0 +1,62 @@
+"""A queue for one reader, who takes all that is there at once, and may wait for only so long.
+
+`queue.SimpleQueue` would do, but that its `get` with a timeout can block for ever on Python 3.10
+(if the thread loses the CPU at the wrong moment, the time left comes out negative, which means
+"no limit" there).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+__all__ = ["Inbox"]
+
+T = TypeVar("T")
+
+
+class Inbox(Generic[T]):
+    """Any thread puts, one takes.
+
+    >>> inbox = Inbox[int]()
+    >>> inbox.put(1)
+    >>> inbox.put(2)
+    >>> inbox.take(timeout=None), inbox.take(timeout=0)
+    ([1, 2], [])
+    """
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._bell = threading.Lock()  # free from when something is put until that is noticed
+        self._bell.acquire()
+
+    def put(self, item: T) -> None:
+        """Add an item; in vain once it is closed."""
+        if not self._closed:
+            self._items.append(item)
+            self.ring()
+
+    def ring(self) -> None:
+        """End the `take` that is under way, or else the next one."""
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass  # it has been rung, and not been noticed yet
+
+    def take(self, timeout: float | None) -> list[T]:
+        """All that is there; if nothing is, what comes first within `timeout` seconds."""
+        if self._items:
+            self._bell.acquire(blocking=False)
+        else:
+            self._bell.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        items: list[T] = []
+        while self._items:
+            items.append(self._items.popleft())
+        return items
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        self._closed = True
+        self._items.clear()
