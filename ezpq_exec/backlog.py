@@ -34,6 +34,11 @@ class Backlog:
         job.place = None
         return job
 
+    def peek(self) -> Job | None:
+        """The job that is to run next, left where it is; None if none waits."""
+        entry = self._heap.peek()
+        return None if entry is None else entry[-1]
+
     def discard(self, job: Job) -> bool:
         """Take out `job`; False if it is not here."""
         if job.place is None:

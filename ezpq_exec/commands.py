@@ -6,13 +6,45 @@ from typing import NamedTuple, Union
 
 from .jobs import Job, Outcome, Verdict
 
-__all__ = ["Break", "Close", "Command", "Kill", "Look", "Retire", "Run", "Settle", "Start"]
+__all__ = [
+    "Begin",
+    "Break",
+    "Close",
+    "Command",
+    "Kill",
+    "Look",
+    "Queue",
+    "Recall",
+    "Retire",
+    "Run",
+    "Settle",
+    "Start",
+]
 
 
 class Run(NamedTuple):
     """Hand `job` to the worker of `slot`, which is idle."""
 
     slot: int
+    job: Job
+
+
+class Queue(NamedTuple):
+    """Have the worker of `slot`, which is busy, begin `job` by itself when it gets to it."""
+
+    slot: int
+    job: Job
+
+
+class Recall(NamedTuple):
+    """Take back what the worker of `slot` has not begun; say so by `Scheduler.recalled`."""
+
+    slot: int
+
+
+class Begin(NamedTuple):
+    """A job that was queued has begun, as far as can be known: its predecessor has ended."""
+
     job: Job
 
 
@@ -64,4 +96,4 @@ class Close(NamedTuple):
     """Nothing waits, nothing runs, and nothing more will come."""
 
 
-Command = Union[Run, Kill, Look, Settle, Start, Retire, Break, Close]
+Command = Union[Run, Queue, Recall, Begin, Kill, Look, Settle, Start, Retire, Break, Close]

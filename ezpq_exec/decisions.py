@@ -30,12 +30,14 @@ class Decisions:
         grace: float = 0.0,
         start_timeout: float = 60.0,
         unready: Callable[[BaseException], BaseException] = verdicts.unready,
+        queues: bool = False,
     ) -> None:
         self.slots = Slots(slots)
         self.can_kill = can_kill
         self.grace = grace
         self.start_timeout = start_timeout
         self.unready = unready
+        self.queues = queues
         self.backlog = Backlog()
         self.deadlines: Deadlines[Job | Slot] = Deadlines()
         self.paused = False
@@ -43,6 +45,8 @@ class Decisions:
         self.closed = False
         self.failed_starts = 0
         self.broken: BaseException | None = None
+        self._ahead: dict[int, Slot] = {}  # the slots with queued jobs, by index
+        self._hungry: list[Slot] = []  # those that have just shown that their jobs are quick
         self.settled: Counter[Verdict] = Counter()
         self.workers: Counter[str] = Counter()  # started, retired, killed, died
 

@@ -107,6 +107,7 @@ class PriorityExecutor(Executor):
             grace=_GRACE if capabilities.own_deadlines else 0.0,
             start_timeout=start_timeout,
             unready=broken_processes if capabilities.isolates else broken_threads,
+            queues=capabilities.queues and max_tasks_per_child is None,
         )
         self._loop = Loop(chosen, self._scheduler)
         self._intake = Intake(chosen, self._loop)

@@ -20,6 +20,7 @@ class Owner(Protocol):
     """What a future asks of the loop that will resolve it."""
 
     def cancelled(self, job: Job) -> None: ...
+    def hold(self, job: Job) -> bool: ...
     def kill(self, job: Job) -> bool: ...
     def reprioritize(self, job: Job, priority: Any) -> bool: ...
     def describe(self, job: Job) -> JobInfo: ...
@@ -88,12 +89,33 @@ class JobFuture(Future[T]):
 
     def cancel(self) -> bool:
         """Take the job back, if it still waits; False if it runs or has ended."""
+        with self._condition:
+            if not self._job.ahead:
+                return self._cancel()
+        if not self._owner.hold(self._job):  # its worker has begun it, though nobody heard yet
+            return False
+        return self._cancel()
+
+    def _cancel(self) -> bool:
         already = self.cancelled()
         if not super().cancel():
             return False
         if not already:
             self._owner.cancelled(self._job)
         return True
+
+    def let_go_ahead(self) -> bool:
+        """The job may be handed over ahead of its turn, if it is not cancelled."""
+        with self._condition:
+            self._job.ahead = not self.cancelled()
+            return self._job.ahead
+
+    def begin(self) -> None:
+        """A job that was handed over ahead of its turn has begun."""
+        with self._condition:
+            if not self._job.announced:
+                self._job.announced = self.set_running_or_notify_cancel()
+            self._job.ahead = False
 
     def kill(self) -> bool:
         """End the job: at once if it waits (it is cancelled), by killing its process if it runs.

@@ -125,6 +125,7 @@ class Job:
     """One job's record. The scheduler alone changes `state`; times are monotonic seconds."""
 
     __slots__ = (
+        "ahead",
         "alarm",
         "announced",
         "attempt",
@@ -134,6 +135,7 @@ class Job:
         "ended",
         "exitcode",
         "future",
+        "held",
         "lost_unbegun",
         "max_rss",
         "number",
@@ -164,6 +166,8 @@ class Job:
         self.future: JobFuture[Any] | None = None  # dropped once settled
         self.place: Entry | None = None  # in the backlog
         self.alarm: Entry | None = None  # among the deadlines
+        self.ahead = False  # in a worker's queue, behind another job
+        self.held = False  # not to be put there
         self.announced = False  # its future was told that it runs
         self.condemned: Verdict | None = None  # why it is being killed
         self.lost_unbegun = 0  # workers that died with it in hand, unbegun

@@ -18,7 +18,20 @@ from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 from . import exits, verdicts
-from .commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
+from .commands import (
+    Begin,
+    Break,
+    Close,
+    Command,
+    Kill,
+    Look,
+    Queue,
+    Recall,
+    Retire,
+    Run,
+    Settle,
+    Start,
+)
 from .engines.base import Engine
 from .gate import Gate
 from .jobs import Job, JobInfo, State, Verdict, describe
@@ -46,6 +59,7 @@ class Loop:
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
+        self._submitted = scheduler.submitted  # one object, by which its letters are known
         self._mail = Mailbox(engine.wake)
         self._offers = Offers(engine)
         self._hands_over = engine.capabilities.hands_over
@@ -116,7 +130,7 @@ class Loop:
             if error is not None:
                 self.post(self._scheduler.rejected, job, error)
             elif self._mail.is_unread or not self._offers.take(job, self._taken):
-                self.post(self._scheduler.submitted, job)
+                self.post(self._submitted, job)
 
     def finish(self, cancel: bool = False) -> None:
         """Take no more jobs; `cancel` those that wait, finish the others, then end."""
@@ -131,12 +145,22 @@ class Loop:
         """The future of `job` has just been cancelled."""
         self.post(self._scheduler.cancelled, job)
 
+    def hold(self, job: Job) -> bool:
+        """Have `job` back from a worker's queue, and keep it from there; False if it has begun."""
+
+        def question(_: float) -> tuple[bool, list[Command]]:
+            job.held = True
+            return not job.ahead and job.state is State.WAITING, []
+
+        return bool(self.ask(question))
+
     def kill(self, job: Job) -> bool:
         """Kill `job` if it runs; whether it will be."""
 
         def question(now: float) -> tuple[bool, list[Command]]:
             commands = self._scheduler.kill(job, now)
-            return job.state is State.RUNNING and job.condemned is not None, commands
+            doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
+            return doomed, commands
 
         return bool(self.ask(question))
 
@@ -209,10 +233,14 @@ class Loop:
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
         self._obey(commands)
+        self._obey(self._scheduler.look_ahead(now))
 
     def _read_mail(self, now: float) -> list[Command]:
         commands: list[Command] = []
         for event, *args in self._mail.read():
+            if event is not self._submitted or not self._scheduler.may_stand_behind(args[0]):
+                for recall in self._scheduler.recall_all():
+                    commands += self._recall(recall.slot)
             commands += event(*args, now)
         return commands
 
@@ -242,6 +270,11 @@ class Loop:
             at += 1
             if type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
+            elif type(command) is Begin:
+                if command.job.future is not None:
+                    command.job.future.begin()
+            elif type(command) is Queue:
+                commands += self._queue(command.slot, command.job)
             elif type(command) is Settle:
                 self._settles.append(command)
             else:
@@ -253,6 +286,16 @@ class Loop:
             self._resolver.settle(settles[0].job, settles[0].outcome)
             settles.popleft()
 
+    def _queue(self, slot: int, job: Job) -> list[Command]:
+        future = job.future
+        free = future is not None and future.let_go_ahead()
+        if free and self._engine.queue(slot, job.number, job.payload):
+            return []
+        return self._scheduler.unqueued(slot, job, time.monotonic())
+
+    def _recall(self, slot: int) -> list[Command]:
+        return self._scheduler.recalled(slot, self._engine.recall(slot), time.monotonic())
+
     def _do(self, command: Command) -> list[Command]:
         """Obey what comes more rarely."""
         engine = self._engine
@@ -262,6 +305,8 @@ class Loop:
             case Look(slot, job):
                 began = engine.begun(slot, job.number)
                 return self._scheduler.started(slot, job, began, time.monotonic())
+            case Recall(slot):
+                return self._recall(slot)
             case Start(slot):
                 engine.start(slot)
             case Retire(slot):

@@ -15,8 +15,8 @@ from typing import Any
 
 from . import verdicts
 from .commands import Command, Look
-from .decisions import Decisions
 from .jobs import Job, Outcome, State, Verdict
+from .lookahead import Lookahead
 from .reports import Loss
 from .slots import Phase, Slot
 
@@ -26,7 +26,7 @@ MOST_FAILED_STARTS = 3  # in a row
 MOST_OFFERED = 4  # slots at a time: hardly more threads submit at one instant
 
 
-class Scheduler(Decisions):
+class Scheduler(Lookahead):
     """Decides what runs where and when, and what became of it.
 
     Args:
@@ -36,6 +36,7 @@ class Scheduler(Decisions):
             scheduler steps in; 0 for an engine that does not.
         start_timeout: seconds that a worker may take to become ready.
         unready: makes, of a cause, the exception that says that no worker can be started.
+        queues: whether the engine takes jobs ahead of their turn.
     """
 
     # What the caller does -------------------------------------------------------------------
@@ -73,7 +74,14 @@ class Scheduler(Decisions):
 
     def kill(self, job: Job, now: float) -> list[Command]:
         """A running job is to be killed; of no effect on others, or where that cannot be done."""
-        if job.state is not State.RUNNING or job.condemned is not None or not self.can_kill:
+        if job.condemned is not None or not self.can_kill:
+            return []
+        if job.state is State.WAITING and job.announced:  # told to run, and taken back since
+            self.withdraw(job)
+            job.condemned = Verdict.KILLED
+            loss = Loss(begun=None, ended=now)
+            return [self.settle(job, verdicts.condemned(job, loss), now), *self.dispatch(now)]
+        if job.state is not State.RUNNING:
             return []
         return [self.condemn(job, Verdict.KILLED, now)]
 
@@ -145,7 +153,7 @@ class Scheduler(Decisions):
         slot.pid = pid
         if slot.phase is Phase.STARTING:
             self.free(slot, ready=True)
-        return self.follow_up(slot, now)
+        return self.follow_up(slot, now) or self.spread()
 
     def started(self, index: int, job: Job, at: float | None, now: float) -> list[Command]:
         """The engine was asked when `job` began: at `at`, or it has not yet (None)."""
@@ -173,11 +181,15 @@ class Scheduler(Decisions):
         job = slot.job if slot is not None else None
         if slot is None or job is None or job.number != number:
             return []
-        self.free(slot, ready)
-        if not ready:
-            self.workers["retired"] += 1
-            self.await_worker(slot, now)
-        after = self.follow_up(slot, now)
+        begin = self.succeed(slot, outcome)
+        if begin is not None:
+            after: list[Command] = [begin]
+        else:
+            self.free(slot, ready)
+            if not ready:
+                self.workers["retired"] += 1
+                self.await_worker(slot, now)
+            after = self.follow_up(slot, now) or self.spread()
         if job.state is State.DONE:
             return after
         if job.condemned is not None:  # whoever was told that it will be killed is told no lie
@@ -193,6 +205,7 @@ class Scheduler(Decisions):
         job = slot.job
         reason = loss.reason or (job.condemned if job is not None else None)
         self.workers["died" if reason is None else "killed"] += 1
+        self.orphaned(slot)
         self.free(slot, ready=False)
         self.await_worker(slot, now)
         before: list[Command] = []
@@ -225,7 +238,9 @@ class Scheduler(Decisions):
         """Time has passed."""
         commands: list[Command] = []
         for owner in self.deadlines.due(now):
-            if isinstance(owner, Slot):
+            if isinstance(owner, Slot) and owner.phase is Phase.BUSY:
+                commands += self.overdue(owner, now)
+            elif isinstance(owner, Slot):
                 late = self.unready(TimeoutError(f"not within {self.start_timeout:g} s"))
                 commands += self.break_down(late, now)
             elif owner.state is State.WAITING:
@@ -240,7 +255,7 @@ class Scheduler(Decisions):
     @property
     def waiting(self) -> int:
         """How many jobs wait."""
-        return len(self.backlog)
+        return len(self.backlog) + sum(len(slot.ahead) for slot in self._ahead.values())
 
     @property
     def running(self) -> int:
@@ -254,7 +269,8 @@ class Scheduler(Decisions):
 
     def unresolved(self) -> list[Job]:
         """All the jobs that are still in its hands."""
-        return [*self.backlog, *self.running_jobs()]
+        queued = [job for slot in self.slots for job in slot.ahead]
+        return [*self.backlog, *self.running_jobs(), *queued]
 
     def recounted(self, wrong: Verdict, right: Verdict, now: float) -> list[Command]:
         """A verdict turned out to be another, when the outcome was unpacked or delivered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Iterator
 
 from .heap import Entry
@@ -24,14 +25,16 @@ class Phase(enum.Enum):
 class Slot:
     """One place for one job at a time."""
 
-    __slots__ = ("alarm", "index", "job", "phase", "pid")
+    __slots__ = ("ahead", "alarm", "index", "job", "phase", "pid", "since")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.phase = Phase.COLD
         self.job: Job | None = None
+        self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
         self.pid: int | None = None
-        self.alarm: Entry | None = None  # by when its worker must be ready
+        self.since = 0  # the number of its job when it was last looked whether that is slow
+        self.alarm: Entry | None = None  # by when its worker must be ready, or its job be over
 
     def __repr__(self) -> str:
         return f"<Slot {self.index} {self.phase.value}>"

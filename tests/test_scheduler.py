@@ -577,7 +577,7 @@ def test_those_that_nobody_would_miss_leave_first() -> None:
     assert jobs[0].state is State.RUNNING
 
 
-def test_last_job_in_a_leaving_slot_closes_at_once() -> None:
+def test_last_job_after_shrinking_closes_at_once() -> None:
     """Drained means closed, also when the last job ran in a slot that leaves."""
     rig = Rig(2)
     stays, leaves = sorted([rig.submit(), rig.submit()], key=slot_of)
@@ -631,6 +631,15 @@ def test_closing_finishes_what_was_submitted() -> None:
     assert rig.scheduler.close(rig.now) == []
     assert runs(rig.finish(first)) == [second]
     assert Close() in rig.finish(second)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_last_job_closes_whatever_becomes_of_its_worker(ready: bool) -> None:
+    """Nobody waits for the successor of a worker that the last job wore out."""
+    rig = Rig()
+    job = rig.submit()
+    rig.scheduler.close(rig.now)
+    assert Close() in rig.finish(job, ready=ready)
 
 
 def test_closing_resumes() -> None:

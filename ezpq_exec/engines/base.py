@@ -36,6 +36,7 @@ class Capabilities:
         isolates: jobs run in processes of their own: arguments and results are copies, and a
             crash is survived.
         hands_over: `Engine.hand_over` is there.
+        queues: `Engine.queue` and `Engine.recall` are.
     """
 
     kills: bool = False
@@ -45,6 +46,7 @@ class Capabilities:
     recycles: bool = False
     isolates: bool = False
     hands_over: bool = False
+    queues: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,18 @@ class Engine(abc.ABC):
         Whether the worker has the job must be known even if the caller is struck by an exception
         at any point: `sent` is to be extended by the very call that sends.
         """
+        raise NotImplementedError
+
+    def queue(self, slot: int, number: int, payload: Any) -> bool:
+        """Hand over a job that the worker of `slot` is to begin as soon as its job has ended.
+
+        It ends in a `Finished` like that which is run; after a `Lost`, if it had not begun, in
+        nothing. False if the worker cannot have it.
+        """
+        raise NotImplementedError
+
+    def recall(self, slot: int) -> list[int]:
+        """Take back what was queued and has not begun; the numbers of those jobs, in order."""
         raise NotImplementedError
 
     @abc.abstractmethod

@@ -34,6 +34,7 @@ class Kind:
     RAISED = 4
     UNFIT = 5  # to the parent: the initializer raised
     STARTED = 6  # to the parent, where no page is shared: a job has begun
+    BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
 
 
 class Frame(NamedTuple):

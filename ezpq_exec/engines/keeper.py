@@ -58,13 +58,14 @@ class Keeper:
         self._retiring = False
         self._leave_by: float | None = None
 
-    def keep(self) -> tuple[socket.socket, int]:
-        """Keep one worker after another. In each worker: its socket, and its pipe to the keeper.
+    def keep(self) -> tuple[socket.socket, socket.socket, int]:
+        """Keep one worker after another. In each: its stream, its queue, its pipe to here.
 
         The keeper itself never returns: it ends with the parent, or when it is told to retire.
         """
         while True:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            entry, exit_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             heard, told = os.pipe()
             os.set_blocking(heard, False)
             os.set_blocking(told, False)
@@ -76,22 +77,24 @@ class Keeper:
             if pid == 0:
                 tree.die_with_parent(me)
                 ours.close()
+                entry.close()
                 os.close(heard)
                 dump.become_source()
-                return theirs, told
+                return theirs, exit_end, told
             theirs.close()
             os.close(told)
             dump.become_reader()
-            self._say(Born(pid, me), ours)
-            ours.close()
+            self._say(Born(pid, me), ours, entry, exit_end)
+            for sock in (ours, entry, exit_end):
+                sock.close()
             worker = _Worker(pid, heard, dump)
             self._say(self._watch(worker))
             worker.close()
             if self._retiring:
                 os._exit(0)
 
-    def _say(self, message: Born | Died, sock: socket.socket | None = None) -> None:
-        fds = [] if sock is None else [sock.fileno()]
+    def _say(self, message: Born | Died, *socks: socket.socket) -> None:
+        fds = [sock.fileno() for sock in socks]
         try:
             socket.send_fds(self._control, [pickle.dumps((type(message).__name__, *message))], fds)
         except OSError:

@@ -9,10 +9,13 @@ import select
 import signal
 import socket
 import threading
+from collections import deque
+from collections.abc import Sequence
 from typing import Union
 
 from . import roots
 from .channel import Channel
+from .jobqueue import JobQueue, ticket_of
 from .messages import MESSAGE_SIZE, Born, Died, Order
 from .page import Page
 
@@ -35,12 +38,15 @@ class Link:
         self.ticket = 0
         self.number = 0
         self.tasks = 0
+        self.is_large = False  # the job went by the stream
         self.pid: int | None = None
         self.ready = False
         self.lock = threading.Lock()  # guards that the channel is not closed while sent to
         self.orphan = False
         self.closed = False
         self.channel: Channel | None = None
+        self.queue: JobQueue | None = None
+        self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
         self.keeper: int | None = None  # its pidfd
         self.forced: str | None = None  # why it was killed, keeper and all
         self.root = roots.shared()
@@ -73,14 +79,14 @@ class Link:
         except OSError:
             pass  # gone, which its tombstone will tell
 
-    def news(self) -> tuple[News, socket.socket | None] | None:
-        """The keeper's next message, with the socket that came with it; None for none as yet.
+    def news(self) -> tuple[News, list[socket.socket]] | None:
+        """The keeper's next message, with the sockets that came with it; None for none as yet.
 
         Raises:
             EOFError: the keeper is gone.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 1)
+            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 3)
         except BlockingIOError:
             return None
         except ConnectionError:
@@ -88,13 +94,15 @@ class Link:
         if not data:
             raise EOFError
         kind, *values = pickle.loads(data)
-        sock = socket.socket(fileno=fds[0]) if fds else None
+        socks = [socket.socket(fileno=descriptor) for descriptor in fds]
         message: News = Born(*values) if kind == "Born" else Died(*values)
-        return message, sock
+        return message, socks
 
-    def meet(self, born: Born, sock: socket.socket) -> None:
+    def meet(self, born: Born, socks: Sequence[socket.socket]) -> None:
         """A new worker is up."""
-        self.channel = Channel(sock)
+        stream, entry, exit_end = socks
+        self.channel = Channel(stream)
+        self.queue = JobQueue(entry, exit_end)
         self.pid = born.pid
         self.tasks = 0
         if self.keeper is None:
@@ -111,14 +119,41 @@ class Link:
         poll.register(self.keeper, select.POLLIN)
         return not poll.poll(0)
 
+    @property
+    def may_queue(self) -> bool:
+        """Whether jobs may stand behind that of now: all before them are messages of their own."""
+        return self.number != 0 and not self.is_large and self.tasks > 0
+
+    def recall(self) -> list[int]:
+        """Take back what has not begun; the numbers of those jobs.
+
+        The worker goes on taking meanwhile, and may take a job from between two that are taken
+        back. So if the first is among these and another is not, then that one comes first now.
+        """
+        if self.queue is None or not self.ahead:
+            return []
+        messages = {ticket_of(message): message for message in self.queue.recall()}
+        order = [(self.ticket, self.number), *self.ahead]
+        begun = [each for each in order if each[0] not in messages]
+        if not begun:  # the first was only slow to be taken
+            self.queue.send(messages.pop(self.ticket))
+            begun = order[:1]
+        (self.ticket, self.number), *rest = begun
+        self.ahead = deque(rest)
+        return [number for ticket, number in order if ticket in messages]
+
     def part(self) -> None:
         """The worker is gone, or is to go by itself."""
         self.ready = False
         self.ticket = self.number = 0
+        self.ahead.clear()
         with self.lock:
             if self.channel is not None:
                 self.channel.close()
                 self.channel = None
+            if self.queue is not None:
+                self.queue.close()
+                self.queue = None
 
     def kill_keeper(self, reason: str) -> None:
         """End everything, without the keeper's help."""

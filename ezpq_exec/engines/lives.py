@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import signal
+import socket
 import time
-from typing import Any
+from collections.abc import Sequence
 
 from .. import packing
 from ..errors import WorkerDied
@@ -18,7 +19,7 @@ from ..reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
-from .channel import Frame, Kind, header
+from .channel import SMALL, Frame, Kind, header
 from .link import Link
 from .messages import Born, Died
 from .pickling import PicklingEngine
@@ -69,7 +70,7 @@ class Lives(PicklingEngine):
 
     def _finish(self, link: Link, frame: Frame) -> None:
         number = link.number
-        link.number = link.ticket = 0
+        link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
         link.tasks += 1
         worn = link.tasks == self._setup.max_tasks_per_child
         self._report(Finished(link.slot, number, outcome_of(frame), not worn))
@@ -88,19 +89,20 @@ class Lives(PicklingEngine):
                 return
             if news is None:
                 return
-            message, sock = news
+            message, socks = news
             if isinstance(message, Died):
                 self._mourn(link, message)
-            elif sock is not None:
-                self._greet(link, message, sock)
+            else:
+                self._greet(link, message, socks)
 
-    def _greet(self, link: Link, born: Born, sock: Any) -> None:
+    def _greet(self, link: Link, born: Born, socks: Sequence[socket.socket]) -> None:
         """A new worker is up: tell it what it works for."""
         if link in self._leaving:
-            sock.close()
+            for sock in socks:
+                sock.close()
             return
-        link.meet(born, sock)
-        self._board.watch(sock.fileno(), self._on_channel, link)
+        link.meet(born, socks)
+        self._board.watch(socks[0].fileno(), self._on_channel, link)
         body = packing.pack((surroundings(), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
         if self._initializer is None:
@@ -177,14 +179,20 @@ class Lives(PicklingEngine):
     # Holding and letting go -----------------------------------------------------------------
 
     def _send(self, link: Link, head: bytes, body: bytes) -> None:
-        channel = link.channel
-        if channel is None:
+        """Have the worker get a frame: by its queue, or if that is too small, by the stream."""
+        channel, queue = link.channel, link.queue
+        if channel is None or queue is None:
             return
+        if len(body) <= SMALL:
+            channel.moved_at = time.monotonic()
+            queue.send(head + body)  # in vain if the worker is gone, of which the keeper will tell
+            return
+        queue.send(header(0, Kind.BEHIND, b""))
         try:
             if not channel.send(head, body):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
-            pass  # the worker is gone, of which the keeper will tell
+            pass  # the same
 
     def _part(self, link: Link) -> None:
         if link.channel is not None:

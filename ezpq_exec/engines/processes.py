@@ -31,6 +31,7 @@ class ProcessEngine(Lives):
         recycles=True,
         isolates=True,
         hands_over=True,
+        queues=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -60,6 +61,7 @@ class ProcessEngine(Lives):
             return  # it was lost this moment, as is being reported
         link.ticket = next(self._tickets)
         link.number = number
+        link.is_large = len(payload) > SMALL
         self._send(link, header(link.ticket, Kind.CALL, payload, timeout or 0.0), payload)
 
     def hand_over(
@@ -70,15 +72,32 @@ class ProcessEngine(Lives):
         if link is None or len(payload) > SMALL:
             return
         with link.lock:
-            if link.channel is None:
+            if link.queue is None:
                 return
             link.ticket = next(self._tickets)
             link.number = number
+            link.is_large = False
             head = header(link.ticket, Kind.CALL, payload, timeout or 0.0)
             try:
-                sent.extend(map(link.channel.sock.send, (head + payload,)))
+                sent.extend(map(link.queue.entry.send, (head + payload,)))
             except OSError:
                 return  # full, or the worker is gone: the loop will see
+
+    def queue(self, slot: int, number: int, payload: Any) -> bool:
+        """See `Engine.queue`."""
+        link = self._links.get(slot)
+        if link is None or link.queue is None or not link.may_queue or len(payload) > SMALL:
+            return False
+        ticket = next(self._tickets)
+        if not link.queue.send(header(ticket, Kind.CALL, payload) + payload):
+            return False
+        link.ahead.append((ticket, number))
+        return True
+
+    def recall(self, slot: int) -> list[int]:
+        """See `Engine.recall`."""
+        link = self._links.get(slot)
+        return [] if link is None else link.recall()
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`."""

@@ -125,7 +125,7 @@ class _Root:
         deaths = tree.hear_of_deaths()
         orders = socket.socket(fileno=control)
         try:
-            sock, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+            sock, queue, pipe = Keeper(orders, shared, self._parent, deaths).keep()
         except OSError:  # no more descriptors or processes: the end of a keeper tells the parent
             os._exit(1)
         # From here on this is a worker, which needs nothing of all that.
@@ -135,7 +135,7 @@ class _Root:
         orders.close()
         os.close(self._parent)
         _rename(worker_name)
-        serve(sock, shared, Alarm(pipe))
+        serve(sock, shared, Alarm(pipe), queue)
 
 
 def _rename(name: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from .. import packing
 from .channel import Frame, Kind, Reader, header, receive, send
+from .jobqueue import next_message
 from .page import Page
 
 __all__ = ["DEADLINE", "serve", "surroundings"]
@@ -64,10 +65,15 @@ class Alarm:
             os.write(self._pipe, DEADLINE.pack(deadline))
 
 
-def serve(sock: socket.socket, page: Page | None, alarm: Alarm | None) -> None:
-    """Run the jobs that come down `sock`, one after another, until it is closed."""
+def serve(
+    sock: socket.socket,
+    page: Page | None,
+    alarm: Alarm | None,
+    queue: socket.socket | None = None,
+) -> None:
+    """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
-    for frame in _frames(sock):
+    for frame in _frames(sock) if queue is None else _messages(queue, sock):
         if frame.kind == Kind.SETUP:
             if not _set_up(sock, frame):
                 return
@@ -106,6 +112,19 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
             frames.extend(receive(sock, reader))
         except (EOFError, ConnectionError):
             return
+
+
+def _messages(queue: socket.socket, sock: socket.socket) -> Iterator[Frame]:
+    """What the parent sends by the queue, and on the stream behind it."""
+    behind = _frames(sock)
+    while True:
+        frame = next_message(queue)
+        if frame is not None and frame.kind == Kind.BEHIND:
+            frame = next(behind, None)
+        if frame is None:
+            return
+        yield frame
+        del frame
 
 
 def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:

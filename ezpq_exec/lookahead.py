@@ -1,0 +1,162 @@
+"""Jobs that are handed over ahead of their turn, to workers whose jobs take microseconds.
+
+Such a worker would spend more time asleep between its jobs than at them. So it gets the next few
+early, in a queue from which they can be taken back until it begins them. They still wait, as far
+as anybody is told; and they are taken back before anything is decided that could concern them:
+
+- before any letter is read, except one that brings a job which is no more urgent than they are;
+- when another slot is idle and nothing else waits;
+- when the job before them takes longer than expected.
+
+So whatever the rest of the scheduler decides, it decides as if there were no such thing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .commands import Begin, Command, Queue, Recall
+from .decisions import Decisions
+from .jobs import Job, Outcome, State
+from .slots import Phase, Slot
+
+__all__ = ["Lookahead"]
+
+DEPTH = 8  # jobs in a worker's queue: enough to bridge the time until the loop's next turn
+QUICK = 0.0005  # seconds: what a job takes after which it is worth it
+PATIENCE = 0.002  # seconds for which jobs may stand behind another
+
+
+class Lookahead(Decisions):
+    """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
+
+    _least_urgent: Any = None  # the priority of the last job queued
+
+    def look_ahead(self, now: float) -> list[Command]:
+        """Queue waiting jobs at the workers that have just been quick; the loop is about to sleep."""
+        if not self._hungry:
+            return []
+        hungry = [slot for slot in dict.fromkeys(self._hungry) if _takes_more(slot)]
+        self._hungry.clear()
+        if self.paused or self.slots.surplus > 0:
+            return []
+        commands: list[Command] = []
+        while hungry:
+            for slot in hungry:
+                job = self.backlog.peek()
+                if job is None or not _can_be_queued(job):
+                    return commands
+                commands.append(self._queue(self.backlog.pop(), slot, now))
+            hungry = [slot for slot in hungry if len(slot.ahead) < DEPTH]
+        return commands
+
+    def _queue(self, job: Job, slot: Slot, now: float) -> Queue:
+        if not slot.ahead:
+            self._ahead[slot.index] = slot
+            if slot.alarm is None:
+                self.deadlines.set(slot, now + PATIENCE)
+        slot.ahead.append(job)
+        job.ahead = True
+        self._least_urgent = job.priority
+        return Queue(slot.index, job)
+
+    def unqueued(self, index: int, job: Job, now: float) -> list[Command]:
+        """The engine would not queue `job`, or somebody has cancelled it meanwhile."""
+        slot = self.slots.get(index)
+        if slot is not None and job in slot.ahead:
+            slot.ahead.remove(job)
+            job.ahead = False
+            self._forget_if_empty(slot)
+            self.wait(job)
+        return self.dispatch(now)
+
+    def may_stand_behind(self, job: Job) -> bool:
+        """Whether a new job changes nothing for those that are queued."""
+        return not self._ahead or job.priority >= self._least_urgent
+
+    def recall_all(self) -> list[Recall]:
+        """Take everything back, for something is to be decided."""
+        return [Recall(index) for index in self._ahead]
+
+    def recalled(self, index: int, numbers: list[int], now: float) -> list[Command]:
+        """These jobs were taken back; what else was queued has begun."""
+        slot = self.slots.get(index)
+        if slot is None:
+            return []
+        back = set(numbers)
+        for job in [job for job in (slot.job, *slot.ahead) if job and job.number in back]:
+            self._take_back(job, slot)
+        begins: list[Command] = []
+        if slot.job is None and slot.ahead:
+            begins.append(self._begin(slot))
+        self._forget_if_empty(slot)
+        return [*begins, *self.dispatch(now)]
+
+    def _take_back(self, job: Job, slot: Slot) -> None:
+        if job is slot.job:  # it was told to run, but another has begun before it
+            slot.job = None
+            job.state = State.WAITING
+            job.slot = job.pid = None
+            job.attempt -= 1
+        else:
+            slot.ahead.remove(job)
+            job.ahead = False
+        self.wait(job)
+
+    def overdue(self, slot: Slot, now: float) -> list[Command]:
+        """Jobs have stood behind others for a while: behind the same one, perhaps."""
+        if not slot.ahead or slot.job is None:
+            return []
+        if slot.since == slot.job.number:
+            return [Recall(slot.index)]
+        slot.since = slot.job.number
+        self.deadlines.set(slot, now + PATIENCE)
+        return []
+
+    def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
+        """The job of `slot` has ended: is its worker already at the next? Then begin that."""
+        if outcome.ended - outcome.started < QUICK and self.queues:
+            self._hungry.append(slot)
+        return self._begin(slot) if slot.ahead else None
+
+    def _begin(self, slot: Slot) -> Begin:
+        job = slot.ahead.popleft()
+        self._forget_if_empty(slot)
+        job.state = State.RUNNING
+        job.attempt += 1
+        job.slot = slot.index
+        job.pid = slot.pid
+        slot.job = job
+        return Begin(job)
+
+    def orphaned(self, slot: Slot) -> None:
+        """The worker of `slot` is gone: what it had not begun waits again."""
+        while slot.ahead:
+            job = slot.ahead.popleft()
+            job.ahead = False
+            self.wait(job)
+        self._forget_if_empty(slot)
+
+    def spread(self) -> list[Command]:
+        """Where a slot is idle and nothing else waits, take back what stands behind others."""
+        if self._ahead and self.slots.idle and not self.backlog and not self.paused:
+            return [*self.recall_all()]
+        return []
+
+    def _forget_if_empty(self, slot: Slot) -> None:
+        if not slot.ahead:
+            self._ahead.pop(slot.index, None)
+
+
+def _takes_more(slot: Slot) -> bool:
+    """Whether jobs may stand behind the one that runs in `slot`."""
+    job = slot.job
+    if slot.phase is not Phase.BUSY or job is None or len(slot.ahead) >= DEPTH:
+        return False
+    return job.condemned is None and _can_be_queued(job)
+
+
+def _can_be_queued(job: Job) -> bool:
+    """A job with limits of its own is handed over in its turn, and nothing stands behind it."""
+    options = job.options
+    return options.timeout is None and options.queue_timeout is None and not job.held
