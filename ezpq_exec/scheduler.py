@@ -76,7 +76,7 @@ class Scheduler(Lookahead):
         """A running job is to be killed; of no effect on others, or where that cannot be done."""
         if job.condemned is not None or not self.can_kill:
             return []
-        if job.state is State.WAITING and job.announced:  # told to run, and taken back since
+        if job.place is not None and job.announced:  # told to run, and taken back since
             self.withdraw(job)
             job.condemned = Verdict.KILLED
             loss = Loss(begun=None, ended=now)

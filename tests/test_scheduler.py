@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from concurrent.futures import BrokenExecutor, CancelledError
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -231,6 +233,16 @@ def test_only_a_running_job_is_killed() -> None:
     assert rig.scheduler.kill(running, rig.now) == []
 
 
+def test_job_taken_back_is_killed_at_once() -> None:
+    """A job that was told to run, and waits again, cannot be cancelled; it can be killed."""
+    rig = Rig()
+    job = rig.submit()
+    job.announced = True
+    rig.lose(job)
+    assert settled(rig.scheduler.kill(job, rig.now)) == [(job, Verdict.KILLED)]
+    assert (rig.scheduler.waiting, job.attempt) == (0, 0)
+
+
 def test_engine_that_cannot_kill_is_not_asked_to() -> None:
     """Where jobs cannot be killed, a kill does nothing."""
     rig = Rig(can_kill=False)
@@ -370,6 +382,25 @@ def test_completion_before_the_deadline_is_served() -> None:
     assert settled(rig.finish(job, begun=100.0)) == [(job, RETURNED)]
     assert rig.scheduler.next_deadline() is None
     assert rig.tick(106.0) == []
+
+
+@pytest.mark.xfail(
+    sys.version_info < (3, 12),
+    strict=True,
+    raises=TypeError,
+    reason="fractions cannot be formatted as floats are before Python 3.12",
+)
+@pytest.mark.parametrize("name", ["timeout", "queue_timeout"])
+def test_limits_of_every_accepted_kind_are_told(name: str) -> None:
+    """A limit that `Options` accepts can be said in the message."""
+    rig = Rig(can_kill=False)
+    if name == "queue_timeout":
+        rig.submit()
+    job = rig.submit(**{name: Fraction(1, 2)})
+    commands = rig.tick(101.0)
+    if name == "timeout":
+        commands = rig.scheduler.started(0, job, 100.0, 101.0)
+    assert "of 0.5 s" in str(error_in(commands))
 
 
 def test_stale_answer_about_the_start() -> None:

@@ -542,10 +542,14 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
     @precondition(lambda self: self.world.tasks)
     @rule(number=st.integers(0, 30))
     def kill(self, number: int) -> None:
-        """Any job is to be killed; it matters to those that run, and once."""
+        """Any job is to be killed: those that run, once; those taken back from a worker at once."""
         world = self.world
         task = pick(world.tasks, number)
-        if task.where == "running" and task.condemned is None and world.can_kill:
+        if task.where == "promised":
+            return  # nobody has its future before the letter is sent
+        if task.where == "waiting" and task.announced and world.can_kill:
+            world.owe(task, Verdict.KILLED)
+        elif task.where == "running" and task.condemned is None and world.can_kill:
             world.owed_kills.append((task, Verdict.KILLED, False))
         world.hear(world.scheduler.kill(task.job, world.now))
 
