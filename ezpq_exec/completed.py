@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from .future import JobFuture
 from .inbox import Inbox
-from .jobs import DEFAULT_PRIORITY
 from .mapping import check_wait
+from .options import DEFAULT_PRIORITY
 
 __all__ = ["as_completed"]
 

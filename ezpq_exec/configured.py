@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .future import JobFuture
-from .jobs import Options
+from .options import Options
 
 if TYPE_CHECKING:
     from .executor import PriorityExecutor

@@ -18,12 +18,13 @@ from .checks import (
     check_workers,
 )
 from .configured import ConfiguredExecutor
+from .desk import Desk
 from .engines.base import Capabilities, Engine
 from .engines.choice import choose, default_workers
 from .future import JobFuture
 from .intake import Intake
-from .jobs import Options, Verdict
-from .loop import Loop
+from .jobs import Verdict
+from .options import Options
 from .scheduler import Scheduler
 
 __all__ = ["PriorityExecutor", "Stats"]
@@ -109,7 +110,7 @@ class PriorityExecutor(Executor):
             unready=broken_processes if capabilities.isolates else broken_threads,
             queues=capabilities.queues and max_tasks_per_child is None,
         )
-        self._loop = Loop(chosen, self._scheduler)
+        self._loop = Desk(chosen, self._scheduler)
         self._intake = Intake(chosen, self._loop)
         self._options = Options()
         self._capabilities = capabilities

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from .condition import SharedCondition
-from .jobs import Job, JobInfo, check_priority, describe
+from .jobs import Job, JobInfo, describe
+from .options import check_priority
 
 __all__ = ["JobFuture"]
 
@@ -135,8 +136,8 @@ class JobFuture(Future[T]):
         Raises:
             TypeError, ValueError: `priority` is not a number that compares.
         """
-        check_priority(priority)
-        return not self.done() and self._owner.reprioritize(self._job, priority)
+        rank = check_priority(priority)
+        return not self.done() and self._owner.reprioritize(self._job, rank)
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Have `fn(self)` called once the future is done; at once, and here, if it is."""

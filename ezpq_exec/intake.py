@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .checks import check_callable
+from .desk import Desk
 from .engines.base import Engine
 from .future import JobFuture
-from .jobs import Call, Job, Options
-from .loop import Loop
+from .jobs import Call, Job
+from .options import Options
 
 __all__ = ["Intake"]
 
@@ -21,7 +22,7 @@ _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
 class Intake:
     """Makes jobs and hands them to the loop."""
 
-    def __init__(self, engine: Engine, loop: Loop) -> None:
+    def __init__(self, engine: Engine, loop: Desk) -> None:
         self._engine = engine
         self._loop = loop
         self._numbers = itertools.count(1)

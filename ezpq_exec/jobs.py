@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import decimal
 import enum
-import math
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .options import Options
+
 if TYPE_CHECKING:
     from .future import JobFuture
     from .heap import Entry
 
-__all__ = ["Call", "Job", "JobInfo", "Options", "Outcome", "State", "Verdict"]
-
-DEFAULT_PRIORITY = 100
+__all__ = ["Call", "Job", "JobInfo", "Outcome", "State", "Verdict"]
 
 
 class State(enum.Enum):
@@ -47,60 +44,6 @@ class Call(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-
-
-def _seconds(name: str, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not float(value) > 0:
-        raise ValueError(f"{name} must be more than 0 seconds (None for no limit), not {value!r}")
-
-
-def check_priority(value: object) -> None:
-    """Raise TypeError or ValueError unless `value` can rank a job among others.
-
-    >>> check_priority(float("nan"))
-    Traceback (most recent call last):
-        ...
-    ValueError: priority must compare with other numbers, which nan does not
-    """
-    if type(value) is int:
-        return
-    if isinstance(value, decimal.Decimal):
-        unordered = value.is_nan()
-    elif isinstance(value, numbers.Real):
-        unordered = math.isnan(value)
-    else:
-        raise TypeError(f"priority must be a real number, not {value!r}")
-    if unordered:
-        raise ValueError(f"priority must compare with other numbers, which {value!r} does not")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The terms on which jobs run. One object serves all the jobs submitted on the same terms."""
-
-    priority: Any = DEFAULT_PRIORITY
-    timeout: float | None = None
-    queue_timeout: float | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        check_priority(self.priority)
-        _seconds("timeout", self.timeout)
-        _seconds("queue_timeout", self.queue_timeout)
-        if self.name is not None and not isinstance(self.name, str):
-            raise TypeError(f"name must be a str or None, not {self.name!r}")
-
-    def but(self, changes: Mapping[str, Any]) -> Options:
-        """These options with `changes` made; an unknown name raises TypeError."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in changes:
-            if name not in known:
-                raise TypeError(f"unknown option {name!r}; the options are {', '.join(known)}")
-        return Options(**{**known, **changes})
 
 
 @dataclass(slots=True)

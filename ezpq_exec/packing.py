@@ -132,7 +132,7 @@ def pack_error(error: BaseException) -> bytes:
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     kind = type(error)
     try:
-        text = str(error)
+        text = "".join((str(error),))  # a str, though it may have been something derived
     except Exception:
         text = "<its str() raised>"
     try:

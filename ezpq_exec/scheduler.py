@@ -139,7 +139,10 @@ class Scheduler(Lookahead):
             self.assign(job, slot, now)
             return []
         self.free(slot, ready=True)
-        return [*self.follow_up(slot, now), *self.submitted(job, now)]
+        if self.broken is not None:
+            return [*self.submitted(job, now), *self.follow_up(slot, now)]
+        self.wait(job)
+        return self.follow_up(slot, now)
 
     # What the engine reports ----------------------------------------------------------------
 
@@ -240,6 +243,8 @@ class Scheduler(Lookahead):
         for owner in self.deadlines.due(now):
             if isinstance(owner, Slot) and owner.phase is Phase.BUSY:
                 commands += self.overdue(owner, now)
+            elif isinstance(owner, Slot) and self.closed:
+                continue
             elif isinstance(owner, Slot):
                 late = self.unready(TimeoutError(f"not within {self.start_timeout:g} s"))
                 commands += self.break_down(late, now)

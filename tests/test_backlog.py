@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ezpq_exec.backlog import Backlog
-from ezpq_exec.jobs import Call, Job, Options
+from ezpq_exec.jobs import Call, Job
+from ezpq_exec.options import Options
 
 
 def make(number: int, priority: object = 100) -> Job:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ezpq_exec import Capabilities, Engine, JobFuture
-from ezpq_exec.jobs import Call, Job, Options, Outcome, Verdict
+from ezpq_exec.jobs import Call, Job, Outcome, Verdict
 from ezpq_exec.offers import Offers
+from ezpq_exec.options import Options
 from ezpq_exec.reports import Finished, Ready, Stopped
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from concurrent.futures import BrokenExecutor, CancelledError
 from fractions import Fraction
@@ -12,7 +11,8 @@ import pytest
 
 from ezpq_exec.commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
 from ezpq_exec.errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
-from ezpq_exec.jobs import Call, Job, Options, Outcome, State, Verdict
+from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
+from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
 from ezpq_exec.scheduler import Scheduler
 
@@ -384,12 +384,6 @@ def test_completion_before_the_deadline_is_served() -> None:
     assert rig.tick(106.0) == []
 
 
-@pytest.mark.xfail(
-    sys.version_info < (3, 12),
-    strict=True,
-    raises=TypeError,
-    reason="fractions cannot be formatted as floats are before Python 3.12",
-)
 @pytest.mark.parametrize("name", ["timeout", "queue_timeout"])
 def test_limits_of_every_accepted_kind_are_told(name: str) -> None:
     """A limit that `Options` accepts can be said in the message."""
@@ -734,7 +728,6 @@ def test_resizing_after_close_does_nothing() -> None:
     assert rig.scheduler.resize(1, rig.now) == []
 
 
-@pytest.mark.xfail(strict=True, reason="start_timeout goes on after the end")
 def test_late_worker_after_close_breaks_nothing() -> None:
     """What is closed cannot break any more."""
     rig = Rig(warm=False, start_timeout=30.0)
@@ -798,7 +791,6 @@ def test_leaving_slot_that_was_promised_leaves_without_a_job() -> None:
     assert job.state is State.WAITING
 
 
-@pytest.mark.xfail(strict=True, reason="the slot is given away before the job is filed")
 def test_job_that_was_not_sent_keeps_its_rank() -> None:
     """A job that finds its promised slot gone back waits for none that is less urgent."""
     rig = Rig()

@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from ezpq_exec.commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
 from ezpq_exec.errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
-from ezpq_exec.jobs import Call, Job, Options, Outcome, State, Verdict
+from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
+from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
 from ezpq_exec.scheduler import Scheduler
 
@@ -155,7 +156,7 @@ class World:
         queue = list(commands)
         while queue:
             command = queue.pop(0)
-            assert not self.closed or isinstance(command, (Settle, Break)), "busy after Close"
+            assert not self.closed or isinstance(command, Settle), "busy after Close"
             queue += self.do(command)
 
     def do(self, command: Command) -> list[Command]:
@@ -380,7 +381,7 @@ class World:
         """All that is due is served, and no more."""
         late = [seat for seat in self.seats_that("starting") if seat.due and seat.due <= self.now]
         breaks = min((seat.due for seat in late if seat.due), default=None)
-        breaks = None if self.broken else breaks
+        breaks = None if self.broken or self.closed else breaks
         for seat in late:
             seat.due = None
         for task in self.tasks_that("waiting"):
@@ -601,10 +602,7 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         """A letter comes that tells what was done with a promised slot."""
         world = self.world
         seat, task = self.promised.pop(number % len(self.promised))
-        # Not sent while others wait is a known defect: see `test_job_that_was_not_sent_keeps_
-        # its_rank` in test_scheduler.py. The second condition is to go with it.
-        if sent or world.tasks_that("waiting"):
-            sent = True
+        if sent:
             world.seize(seat, task)
         else:
             seat.phase, task.where = "idle", "waiting"

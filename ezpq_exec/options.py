@@ -1,0 +1,83 @@
+"""The terms on which jobs run, each checked as soon as it is said."""
+
+from __future__ import annotations
+
+import decimal
+import fractions
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["DEFAULT_PRIORITY", "Options", "check_priority"]
+
+DEFAULT_PRIORITY = 100
+
+
+def _seconds(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not seconds > 0:
+        raise ValueError(f"{name} must be more than 0 seconds (None for no limit), not {value!r}")
+    return seconds
+
+
+def check_priority(value: object) -> Any:
+    """`value` as a number that can rank a job among others, whatever kinds theirs are of.
+
+    Raises:
+        TypeError, ValueError: it is none.
+
+    >>> check_priority(float("nan"))
+    Traceback (most recent call last):
+        ...
+    ValueError: priority must compare with other numbers, which nan does not
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, decimal.Decimal):
+        rank: Any = value
+        unordered = value.is_nan()
+    elif isinstance(value, (numbers.Integral, fractions.Fraction)):
+        rank, unordered = value if isinstance(value, fractions.Fraction) else int(value), False
+    elif isinstance(value, numbers.Real):
+        rank = float(value)
+        unordered = math.isnan(rank)
+    else:
+        raise TypeError(f"priority must be a real number, not {value!r}")
+    if unordered:
+        raise ValueError(f"priority must compare with other numbers, which {value!r} does not")
+    return rank
+
+
+@dataclass(frozen=True)
+class Options:
+    """The terms on which jobs run. One object serves all the jobs submitted on the same terms."""
+
+    priority: Any = DEFAULT_PRIORITY
+    timeout: float | None = None
+    queue_timeout: float | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__  # it is frozen
+        put(self, "priority", check_priority(self.priority))
+        put(self, "timeout", _seconds("timeout", self.timeout))
+        put(self, "queue_timeout", _seconds("queue_timeout", self.queue_timeout))
+        if self.name is not None and not isinstance(self.name, str):
+            raise TypeError(f"name must be a str or None, not {self.name!r}")
+
+    def but(self, changes: Mapping[str, Any]) -> Options:
+        """These options with `changes` made; an unknown name raises TypeError."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise TypeError(f"unknown option {name!r}; the options are {', '.join(known)}")
+        return Options(**{**known, **changes})
