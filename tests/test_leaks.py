@@ -78,7 +78,18 @@ def test_hundreds_of_workers_in_a_row_leave_nothing(make_executor: Maker) -> Non
     executor = make_executor(2, max_tasks_per_child=1)
     futures = [executor.submit(add, n, 1) for n in range(100)]
     assert [future.result(PATIENCE) for future in futures] == list(range(1, 101))
-    before = len(Census().descriptors)
+    before = _descriptors_at_rest(executor)
     futures = [executor.submit(add, n, 1) for n in range(100)]
     assert [future.result(PATIENCE) for future in futures] == list(range(1, 101))
-    assert eventually(lambda: len(Census().descriptors) <= before)
+    assert _descriptors_at_rest(executor) <= before
+
+
+def _descriptors_at_rest(executor: PriorityExecutor) -> int:
+    """How many there are when both workers are up, and none is being replaced."""
+
+    def is_at_rest() -> bool:
+        stats = executor.stats()
+        return stats.workers_started == stats.workers_retired + 2
+
+    assert eventually(is_at_rest)
+    return len(Census().descriptors)
