@@ -14,6 +14,7 @@ from .commands import Command
 from .engines.base import Engine
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
+from .offers import Handover
 from .scheduler import Scheduler
 
 __all__ = ["Desk"]
@@ -61,8 +62,20 @@ class Desk(Loop):
             self._gate.check()
             if error is not None:
                 self.post(self._scheduler.rejected, job, error)
-            elif self._mail.is_unread or not self._offers.take(job, self._taken):
+            elif self._mail.is_unread or not self._offers.are_there:
                 self.post(self._submitted, job)
+            else:
+                self._hand_over_here(job)
+
+    def _hand_over_here(self, job: Job) -> None:
+        """Give the job to an idle slot on this thread. The loop reads the letter behind the gate."""
+        handover = Handover(job)
+        self._mail.post_quietly(self._offered, handover)
+        self._offers.take(handover)
+        # Where the worker has the job, its answer will wake the loop; unless that came already,
+        # or there is a deadline to be kept.
+        if not handover.sent or self._offers.is_waited_for or job.options.timeout is not None:
+            self._mail.wake()
 
     def finish(self, cancel: bool = False) -> None:
         """Take no more jobs; `cancel` those that wait, finish the others, then end."""

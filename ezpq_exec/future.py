@@ -56,6 +56,7 @@ class JobFuture(Future[T]):
         self._job = job
         self._owner = owner
         self._info: JobInfo | None = None
+        self._refused = False  # it was cancelled, and those who wait were told
         self._listeners: Sequence[Callable[[Future[T]], object]] = ()
 
     # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
@@ -114,9 +115,15 @@ class JobFuture(Future[T]):
     def begin(self) -> None:
         """A job that was handed over ahead of its turn has begun."""
         with self._condition:
-            if not self._job.announced:
-                self._job.announced = self.set_running_or_notify_cancel()
+            self._job.announced = self.announce()
             self._job.ahead = False
+
+    def announce(self) -> bool:
+        """Say that the job runs, if that was not said; False if it was cancelled before."""
+        with self._condition:
+            if not self.running() and not self._refused:
+                self._refused = not self.set_running_or_notify_cancel()
+            return not self._refused
 
     def kill(self) -> bool:
         """End the job: at once if it waits (it is cancelled), by killing its process if it runs.

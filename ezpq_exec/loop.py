@@ -35,7 +35,7 @@ from .engines.base import Engine
 from .gate import Gate
 from .jobs import Job, State, Verdict
 from .mailbox import Mailbox
-from .offers import Offers
+from .offers import Handover, Offers
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
@@ -84,14 +84,6 @@ class Loop:
         self._gate.check_process()
         self.post(event, *args)
 
-    def _taken(self, slot: int, job: Job, sent: bool) -> None:
-        """A submitting thread took a slot on offer."""
-        self._mail.post_quietly(self._assigned, slot, job, sent)
-        # Where the worker has the job, its answer will wake the loop; unless that came already,
-        # or there is a deadline to be kept.
-        if not sent or self._offers.is_waited_for or job.options.timeout is not None:
-            self._mail.wake()
-
     # The loop's own thread ------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -139,9 +131,14 @@ class Loop:
             commands += event(*args, now)
         return commands
 
-    def _assigned(self, slot: int, job: Job, sent: bool, now: float) -> list[Command]:
+    def _offered(self, handover: Handover, now: float) -> list[Command]:
+        with self._gate.lock:
+            pass  # whoever wrote this has gone on: the record is complete
+        if not handover.taken:
+            return self._scheduler.submitted(handover.job, now)
+        slot = handover.taken[0]
         self._offers.told(slot)
-        return self._scheduler.assigned(slot, job, sent, now)
+        return self._scheduler.assigned(slot, handover.job, bool(handover.sent), now)
 
     def _hear(self, report: Report, now: float) -> list[Command]:
         scheduler = self._scheduler
@@ -216,7 +213,7 @@ class Loop:
         future = job.future
         if future is not None and not job.announced:
             job.announced = True
-            if not future.set_running_or_notify_cancel():
+            if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
         self._engine.run(slot, job.number, job.payload, job.options.timeout)
         return []
@@ -233,7 +230,8 @@ class Loop:
         jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
         self._settles.clear()
         for event, *args in self._mail.read():
-            letter_jobs = [arg for arg in args if isinstance(arg, Job)]
+            letter_jobs = [getattr(arg, "job", arg) for arg in args]
+            letter_jobs = [job for job in letter_jobs if isinstance(job, Job)]
             jobs += letter_jobs
             if not letter_jobs:
                 with contextlib.suppress(Exception):  # the state is not what it should be

@@ -1,8 +1,7 @@
-"""Letters to a thread that sleeps: it is woken once for all that come, and never for nothing."""
+"""Letters to a thread that sleeps: it is woken for those that come, and only while it sleeps."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,16 +12,15 @@ __all__ = ["Mailbox"]
 class Mailbox:
     """Any thread posts, one reads. No letter is left lying while the reader sleeps.
 
-    The lock is held while the reader is awake. Whoever posts and can take it has found the reader
-    asleep, and wakes it. The reader lets go of it first, and then looks for letters once more: one
-    that came before was seen then, one that comes later finds the lock free.
+    The reader says that it sleeps, and then looks for letters once more: one that came before is
+    seen then, and whoever posts later finds it asleep, and wakes it. Only the reader takes that
+    back; so a poster who is struck by an exception before it rings leaves the next one to ring.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._letters: deque[tuple[Any, ...]] = deque()
-        self._awake = threading.Lock()
-        self._awake.acquire()
+        self._asleep = False
 
     def post(self, *letter: Any) -> None:
         """Leave a letter, and wake the reader if it sleeps."""
@@ -35,7 +33,7 @@ class Mailbox:
 
     def wake(self) -> None:
         """Wake the reader if it sleeps."""
-        if self._awake.acquire(blocking=False):
+        if self._asleep:
             self._wake()
 
     @property
@@ -45,12 +43,12 @@ class Mailbox:
 
     def fall_asleep(self) -> bool:
         """The reader is about to sleep; False if it must not, since there are letters."""
-        self._awake.release()
+        self._asleep = True
         return not self._letters
 
     def wake_up(self) -> None:
         """The reader is awake."""
-        self._awake.acquire(blocking=False)
+        self._asleep = False
 
     def read(self) -> Iterator[tuple[Any, ...]]:
         """Take out the letters, in the order in which they came."""

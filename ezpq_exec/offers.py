@@ -1,25 +1,35 @@
 """Idle slots that a submitting thread may fill by itself, so that the loop need not be woken.
 
-While the loop sleeps and nothing waits, its idle slots are on offer. A submitting thread takes one,
-hands its job over, and leaves the loop a letter that says so; the loop reads it when something
+While the loop sleeps and nothing waits, its idle slots are on offer. A submitting thread leaves the
+loop a letter, then takes a slot and hands its job over; the loop reads the letter when something
 else wakes it, the answer as a rule. While it is awake nothing is on offer.
 
-A thread that submits may be struck by an exception at any point (Ctrl-C). So each of its two steps
-that matter, taking and sending, is one call that C code carries out and records; whatever happens
-after that, the letter tells how far it came.
+A thread that submits may be struck by an exception at any point (Ctrl-C). The letter is there
+before anything is done, and each step records itself, so the loop finds out how far it came.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 
 from .engines.base import Engine
 from .jobs import Job
 from .reports import Report, Stopped
 
-__all__ = ["Offers"]
+__all__ = ["Handover", "Offers"]
+
+
+class Handover:
+    """A letter about a job that a submitting thread may have handed over by itself."""
+
+    __slots__ = ("job", "sent", "taken")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.taken: list[int] = []  # the slot, if one was taken
+        self.sent: list[object] = []  # something, if the job was sent there
 
 
 class Offers:
@@ -55,6 +65,11 @@ class Offers:
         self._taken.discard(slot)
 
     @property
+    def are_there(self) -> bool:
+        """Whether there seem to be any."""
+        return bool(self._free)
+
+    @property
     def is_waited_for(self) -> bool:
         """Whether something was reported of a slot about which no letter was read yet."""
         return bool(self._early)
@@ -70,27 +85,19 @@ class Offers:
             (ripe if known else self._early).append(report)
         return ripe
 
-    def take(self, job: Job, tell: Callable[[int, Job, bool], None]) -> bool:
-        """Hand `job` over to a slot on offer; False if there is none.
+    def take(self, handover: Handover) -> None:
+        """Hand a job over to a slot on offer, if there is one; `handover` records how far it came.
 
-        Args:
-            job: new, and known to nobody else.
-            tell: is told the slot that was taken, the job, and whether it was handed over.
+        Wherever an exception strikes, what was done is recorded: taking and sending are one call
+        each, which C code carries out with its record.
         """
-        if not self._free or job.future is None:
-            return False
-        taken: list[int] = []
-        sent: list[object] = []
+        job = handover.job
+        if job.future is None:
+            return
         try:
-            taken.extend(islice(iter(self._free.pop, None), 1))
-            job.announced = job.future.set_running_or_notify_cancel()
-            timeout = job.options.timeout
-            self._engine.hand_over(taken[0], job.number, job.payload, timeout, sent)
-        except IndexError:  # somebody was quicker
-            if taken:
-                raise
-            return False
-        finally:
-            if taken:
-                tell(taken[0], job, bool(sent))
-        return True
+            handover.taken.extend(islice(iter(self._free.pop, None), 1))
+        except IndexError:  # none, or the loop was quicker
+            return
+        job.announced = job.future.announce()
+        slot, timeout = handover.taken[0], job.options.timeout
+        self._engine.hand_over(slot, job.number, job.payload, timeout, handover.sent)

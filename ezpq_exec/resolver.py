@@ -61,7 +61,7 @@ class Resolver:
         job.processed = time.monotonic()
         if verdict is Verdict.CANCELLED and not job.announced:
             Future.cancel(future)
-        if not job.announced and not future.set_running_or_notify_cancel():
+        if not job.announced and not future.announce():
             verdict = Verdict.CANCELLED  # its owner was quicker than what befell it
         if verdict is not outcome.verdict:
             job.verdict = verdict

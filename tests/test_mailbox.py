@@ -1,8 +1,10 @@
-"""The mailbox: no letter lies while the reader sleeps, and nobody wakes it for nothing."""
+"""The mailbox: no letter lies while the reader sleeps, and nobody wakes it while it does not."""
 
 from __future__ import annotations
 
 import threading
+
+import pytest
 
 from ezpq_exec.mailbox import Mailbox
 
@@ -26,14 +28,15 @@ def test_a_reader_that_is_awake_is_not_woken() -> None:
     assert list(box.read()) == [("a",)]
 
 
-def test_a_sleeper_is_woken_once() -> None:
-    """However many letters come while the reader sleeps, the bell rings once."""
+def test_a_sleeper_is_woken() -> None:
+    """The first letter that comes while the reader sleeps rings the bell; none is lost."""
     bell = Bell()
     box = Mailbox(bell)
     assert box.fall_asleep()
-    for word in "abc":
-        box.post(word)
+    box.post("a")
     assert bell.rung == 1
+    box.post("b")
+    box.post("c")
     box.wake_up()
     assert list(box.read()) == [("a",), ("b",), ("c",)]
 
@@ -87,3 +90,21 @@ def test_nothing_is_lost_between_threads() -> None:
     for thread in threads:
         thread.join()
     assert read == each * senders
+
+
+def test_a_poster_that_fails_to_ring_leaves_it_to_the_next() -> None:
+    """If the first letter's bell does not ring (Ctrl-C came between), the second's does."""
+    rung: list[str] = []
+
+    def bell() -> None:
+        rung.append("tried")
+        if len(rung) == 1:
+            raise KeyboardInterrupt
+
+    box = Mailbox(bell)
+    assert box.fall_asleep()
+    with pytest.raises(KeyboardInterrupt):
+        box.post("a")
+    box.post("b")
+    assert rung == ["tried", "tried"]
+    assert [*box.read()] == [("a",), ("b",)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from ezpq_exec import Capabilities, Engine, JobFuture
 from ezpq_exec.jobs import Call, Job, Outcome, Verdict
-from ezpq_exec.offers import Offers
+from ezpq_exec.offers import Handover, Offers
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Finished, Ready, Stopped
 
@@ -41,12 +42,8 @@ def job(number: int = 1) -> Job:
     return made
 
 
-Told = list[tuple[int, Job, bool]]
-
-
-def offers(send: Callable[[list[object]], None]) -> tuple[Offers, Told, Callable[..., None]]:
-    told: Told = []
-    return Offers(Hand(send)), told, lambda *letter: told.append(letter)
+def offers(send: Callable[[list[object]], None]) -> Offers:
+    return Offers(Hand(send))
 
 
 def sends(sent: list[object]) -> None:
@@ -54,61 +51,76 @@ def sends(sent: list[object]) -> None:
 
 
 def test_nothing_on_offer_nothing_taken() -> None:
-    """Without an offer, nothing is handed over and nobody is told."""
-    box, told, tell = offers(sends)
-    assert not box.take(job(), tell)
-    assert not told
+    """Without an offer, nothing is handed over."""
+    box = offers(sends)
+    mine = Handover(job())
+    assert not box.are_there
+    box.take(mine)
+    assert (mine.taken, mine.sent) == ([], [])
 
 
 def test_a_slot_is_taken_once() -> None:
     """One slot on offer serves one job; the next finds none."""
-    box, told, tell = offers(sends)
+    box = offers(sends)
     box.put([7])
-    first, second = job(1), job(2)
-    assert box.take(first, tell)
-    assert not box.take(second, tell)
-    assert told == [(7, first, True)]
-    assert first.announced
-    assert first.future is not None
-    assert first.future.running()
-    assert not second.announced
+    first, second = Handover(job(1)), Handover(job(2))
+    assert box.are_there
+    box.take(first)
+    box.take(second)
+    assert (first.taken, first.sent) == ([7], ["gone"])
+    assert (second.taken, second.sent) == ([], [])
+    assert first.job.announced
+    assert first.job.future is not None
+    assert first.job.future.running()
+    assert not second.job.announced
 
 
 def test_withdrawing_names_what_was_taken() -> None:
     """The loop hears which slots it can no longer dispose of, and the others are its own again."""
-    box, _, tell = offers(sends)
+    box = offers(sends)
     box.put([1, 2, 3])
-    assert box.take(job(), tell)
-    (taken,) = box.withdraw()
-    assert taken in {1, 2, 3}
+    mine = Handover(job())
+    box.take(mine)
+    assert box.withdraw() == set(mine.taken)
     assert box.withdraw() == set()
-    assert not box.take(job(2), tell)
+    late = Handover(job(2))
+    box.take(late)
+    assert late.taken == []
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_an_interrupt_is_told_as_far_as_it_came(before: bool) -> None:
-    """Ctrl-C before or after the job was sent: the letter says which, and the slot is not lost."""
+def test_an_interrupt_leaves_a_record_of_how_far_it_came(before: bool) -> None:
+    """Ctrl-C before or after the job was sent: the record says which, and the slot is not lost."""
 
     def interrupted(sent: list[object]) -> None:
         if not before:
             sent.append("gone")
         raise KeyboardInterrupt
 
-    box, told, tell = offers(interrupted)
+    box = offers(interrupted)
     box.put([4])
-    mine = job()
+    mine = Handover(job())
     with pytest.raises(KeyboardInterrupt):
-        box.take(mine, tell)
-    assert told == [(4, mine, not before)]
+        box.take(mine)
+    assert (mine.taken, bool(mine.sent)) == ([4], not before)
 
 
-def test_a_slot_that_could_not_be_served_is_told() -> None:
-    """Where nothing was sent, the letter says so, and the job is the loop's to place."""
-    box, told, tell = offers(lambda _: None)
-    box.put([4])
+def test_a_job_that_was_announced_before_an_interrupt_can_be_announced_again() -> None:
+    """Whoever hands it over next finds the future running, and goes on."""
     mine = job()
-    assert box.take(mine, tell)
-    assert told == [(4, mine, False)]
+    assert mine.future is not None
+    assert mine.future.announce()
+    assert mine.future.announce()
+    assert mine.future.running()
+
+
+def test_a_job_that_was_cancelled_is_not_announced() -> None:
+    """However often it is tried."""
+    mine = job()
+    assert mine.future is not None
+    Future.cancel(mine.future)
+    assert not mine.future.announce()
+    assert not mine.future.announce()
 
 
 def finished(slot: int) -> Finished:
@@ -117,9 +129,9 @@ def finished(slot: int) -> Finished:
 
 def test_an_answer_that_overtakes_its_letter_is_kept_for_it() -> None:
     """What is reported of a taken slot waits for the letter about it; all else goes on."""
-    box, _, tell = offers(sends)
+    box = offers(sends)
     box.put([4])
-    box.take(job(), tell)
+    box.take(Handover(job()))
     box.withdraw()
     early, other, end = finished(4), Ready(5, 123), Stopped()
     assert list(box.sort([early, other, end])) == [other, end]
