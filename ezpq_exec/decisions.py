@@ -46,6 +46,7 @@ class Decisions:
         self.failed_starts = 0
         self.broken: BaseException | None = None
         self._ahead: dict[int, Slot] = {}  # the slots with queued jobs, by index
+        self._recalling: set[int] = set()  # those of which it is still to be said what came back
         self._hungry: list[Slot] = []  # those that have just shown that their jobs are quick
         self.settled: Counter[Verdict] = Counter()
         self.workers: Counter[str] = Counter()  # started, retired, killed, died

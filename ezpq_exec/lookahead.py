@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import verdicts
 from .commands import Begin, Command, Queue, Recall
 from .decisions import Decisions
 from .jobs import Job, Outcome, State
@@ -30,7 +31,7 @@ PATIENCE = 0.002  # seconds for which jobs may stand behind another
 class Lookahead(Decisions):
     """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
 
-    _least_urgent: Any = None  # the priority of the last job queued
+    _least_urgent: Any = None  # the worst priority among those queued
 
     def look_ahead(self, now: float) -> list[Command]:
         """Queue waiting jobs at the workers that have just been quick; the loop is about to sleep."""
@@ -57,7 +58,8 @@ class Lookahead(Decisions):
                 self.deadlines.set(slot, now + PATIENCE)
         slot.ahead.append(job)
         job.ahead = True
-        self._least_urgent = job.priority
+        if len(self._ahead) == len(slot.ahead) == 1 or job.priority > self._least_urgent:
+            self._least_urgent = job.priority
         return Queue(slot.index, job)
 
     def unqueued(self, index: int, job: Job, now: float) -> list[Command]:
@@ -67,8 +69,8 @@ class Lookahead(Decisions):
             slot.ahead.remove(job)
             job.ahead = False
             self._forget_if_empty(slot)
-            self.wait(job)
-        return self.dispatch(now)
+            return [*self._wait_again(job, now), *self.dispatch(now)]
+        return []
 
     def may_stand_behind(self, job: Job) -> bool:
         """Whether a new job changes nothing for those that are queued."""
@@ -76,23 +78,26 @@ class Lookahead(Decisions):
 
     def recall_all(self) -> list[Recall]:
         """Take everything back, for something is to be decided."""
+        self._recalling.update(self._ahead)
         return [Recall(index) for index in self._ahead]
 
     def recalled(self, index: int, numbers: list[int], now: float) -> list[Command]:
         """These jobs were taken back; what else was queued has begun."""
+        commands: list[Command] = []
         slot = self.slots.get(index)
-        if slot is None:
-            return []
-        back = set(numbers)
-        for job in [job for job in (slot.job, *slot.ahead) if job and job.number in back]:
-            self._take_back(job, slot)
-        begins: list[Command] = []
-        if slot.job is None and slot.ahead:
-            begins.append(self._begin(slot))
-        self._forget_if_empty(slot)
-        return [*begins, *self.dispatch(now)]
+        if slot is not None:
+            back = set(numbers)
+            for job in [job for job in (slot.job, *slot.ahead) if job and job.number in back]:
+                commands += self._take_back(job, slot, now)
+            if slot.job is None and slot.ahead:
+                commands.append(self._begin(slot))
+            self._forget_if_empty(slot)
+        self._recalling.discard(index)
+        if self._recalling:
+            return commands  # the best may be among those that are still to come
+        return commands + self.dispatch(now)
 
-    def _take_back(self, job: Job, slot: Slot) -> None:
+    def _take_back(self, job: Job, slot: Slot, now: float) -> list[Command]:
         if job is slot.job:  # it was told to run, but another has begun before it
             slot.job = None
             job.state = State.WAITING
@@ -101,14 +106,20 @@ class Lookahead(Decisions):
         else:
             slot.ahead.remove(job)
             job.ahead = False
+        return self._wait_again(job, now)
+
+    def _wait_again(self, job: Job, now: float) -> list[Command]:
+        if self.broken is not None:
+            return [self.settle(job, verdicts.broken(self.broken), now)]
         self.wait(job)
+        return []
 
     def overdue(self, slot: Slot, now: float) -> list[Command]:
         """Jobs have stood behind others for a while: behind the same one, perhaps."""
         if not slot.ahead or slot.job is None:
             return []
         if slot.since == slot.job.number:
-            return [Recall(slot.index)]
+            return [*self.recall_all()]
         slot.since = slot.job.number
         self.deadlines.set(slot, now + PATIENCE)
         return []
@@ -129,13 +140,15 @@ class Lookahead(Decisions):
         slot.job = job
         return Begin(job)
 
-    def orphaned(self, slot: Slot) -> None:
+    def orphaned(self, slot: Slot, now: float) -> list[Command]:
         """The worker of `slot` is gone: what it had not begun waits again."""
+        commands: list[Command] = []
         while slot.ahead:
             job = slot.ahead.popleft()
             job.ahead = False
-            self.wait(job)
+            commands += self._wait_again(job, now)
         self._forget_if_empty(slot)
+        return commands
 
     def spread(self) -> list[Command]:
         """Where a slot is idle and nothing else waits, take back what stands behind others."""

@@ -208,13 +208,13 @@ class Scheduler(Lookahead):
         job = slot.job
         reason = loss.reason or (job.condemned if job is not None else None)
         self.workers["died" if reason is None else "killed"] += 1
-        self.orphaned(slot)
+        orphaned = self.orphaned(slot, now)
         self.free(slot, ready=False)
         self.await_worker(slot, now)
         before: list[Command] = []
         if job is not None and job.state is not State.DONE:
             before = self.bereave(job, loss, reason, now)
-        return before + self.follow_up(slot, now)
+        return orphaned + before + self.follow_up(slot, now)
 
     def unstartable(
         self, index: int, cause: BaseException, fatal: bool, now: float, *, died: bool = False
