@@ -8,7 +8,9 @@ as anybody is told; and they are taken back before anything is decided that coul
 - when another slot is idle and nothing else waits;
 - when the job before them takes longer than expected.
 
-So whatever the rest of the scheduler decides, it decides as if there were no such thing.
+So whatever the rest of the scheduler decides, it decides as if there were no such thing. One thing
+can be seen: the worker goes on while jobs are taken back, and may take one from between two others.
+So among jobs of microseconds, one may begin up to `DEPTH` places early.
 """
 
 from __future__ import annotations
