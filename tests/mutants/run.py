@@ -46,7 +46,8 @@ def judge(patch: Path) -> tuple[bool, str]:
         if applied.returncode != 0:
             return False, f"does not apply: {applied.stderr.strip()}"
         wanted = tests.removeprefix("tests:").split()
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *wanted]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        command += ["-o", "timeout=30", *wanted]
         environ = {**os.environ, "PYTHONPATH": str(copy)}
         try:
             run = subprocess.run(
