@@ -173,17 +173,6 @@ class Channel:
         Raises:
             OSError: the worker's end is gone.
         """
-        if len(body) <= READ_SIZE and not self._unsent:
-            frame = head + body
-            self.moved_at = time.monotonic()
-            try:
-                count = self.sock.send(frame)
-            except BlockingIOError:
-                count = 0
-            if count == len(frame):
-                return True
-            self._unsent.append(memoryview(frame)[count:])
-            return False
         if len(body) <= READ_SIZE:
             self._unsent.append(memoryview(head + body))
         else:
