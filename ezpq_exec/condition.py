@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 __all__ = ["SharedCondition"]
@@ -33,6 +34,11 @@ class SharedCondition:
     release = _lock.release
     __enter__ = _lock.__enter__
     __exit__ = _lock.__exit__
+
+    @classmethod
+    def lock(cls) -> AbstractContextManager[object]:
+        """The lock that all share."""
+        return _lock
 
     def __init__(self) -> None:
         self._waiters: Sequence[Any] = ()
@@ -59,8 +65,9 @@ class SharedCondition:
 
 
 def _renew_in_child() -> None:
+    global _lock
     """A fork may have come while another thread, which the child lacks, held the lock."""
-    fresh = threading.RLock()
+    fresh = _lock = threading.RLock()
     SharedCondition.acquire = fresh.acquire
     SharedCondition.release = fresh.release
     SharedCondition.__enter__ = fresh.__enter__

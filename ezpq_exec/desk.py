@@ -11,7 +11,8 @@ from typing import Any
 
 from . import exits
 from .commands import Command
-from .engines.base import Engine
+from .condition import SharedCondition
+from .engines.base import Engine, Line
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
 from .offers import Handover
@@ -68,13 +69,43 @@ class Desk(Loop):
                 self._hand_over_here(job)
 
     def _hand_over_here(self, job: Job) -> None:
-        """Give the job to an idle slot on this thread. The loop reads the letter behind the gate."""
-        handover = Handover(job)
-        self._mail.post_quietly(self._offered, handover)
-        self._offers.take(handover)
-        # Where the worker has the job, its answer will wake the loop; unless that came already,
-        # or there is a deadline to be kept.
-        if not handover.sent or self._offers.is_waited_for or job.options.timeout is not None:
+        """Give the job to an idle slot on this thread. The loop reads the record behind the gate."""
+        record = self._offers.take(job)
+        # Where the worker has the job, its answer will wake the loop, or whoever fetches that;
+        # unless there is a deadline to be kept.
+        if not record.sent or job.options.timeout is not None:
+            self._mail.wake()
+        elif job.future is not None:
+            job.future.handed_over(record)
+
+    def fetch(self, record: Handover, timeout: float | None) -> None:
+        """Wait for the answer to a job that was handed over on this side of the loop.
+
+        The future is resolved then, or whoever is to resolve it knows of it; or the time is over.
+        """
+        line = self._engine.line(record.taken[0], record.job.number)
+        if line is None:
+            return
+        try:
+            record.line = line
+            if not record.read:  # else the loop was quicker: it listens
+                line.wait(timeout)
+        finally:
+            line.over = True
+            self._fetch_is_over(record, line)
+
+    def remind(self) -> None:
+        """A thread waits for what another was about to fetch, and may have left half done."""
+        self._mail.wake()
+
+    def _fetch_is_over(self, record: Handover, line: Line) -> None:
+        outcome = line.outcome
+        is_resolved = outcome is not None and self._resolver.resolve_here(record, outcome)
+        if outcome is not None and not record.read:
+            record.hand_back()
+        if record.read:
+            self.post(self._fetched, record)
+        elif not (is_resolved and self._offers.naps):
             self._mail.wake()
 
     def finish(self, cancel: bool = False) -> None:
@@ -103,7 +134,10 @@ class Desk(Loop):
         """Kill `job` if it runs; whether it will be."""
 
         def question(now: float) -> tuple[bool, list[Command]]:
-            commands = self._scheduler.kill(job, now)
+            with SharedCondition.lock():  # whoever fetches the answer resolves under it
+                if job.future is not None and job.future.done():
+                    return False, []
+                commands = self._scheduler.kill(job, now)
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
             return doomed, commands
 

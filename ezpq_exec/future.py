@@ -6,11 +6,14 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .condition import SharedCondition
-from .jobs import Job, JobInfo, describe
+from .jobs import Job, JobInfo, State, describe
 from .options import check_priority
+
+if TYPE_CHECKING:
+    from .offers import Handover
 
 __all__ = ["JobFuture"]
 
@@ -24,6 +27,8 @@ class Owner(Protocol):
     def hold(self, job: Job) -> bool: ...
     def kill(self, job: Job) -> bool: ...
     def reprioritize(self, job: Job, priority: Any) -> bool: ...
+    def fetch(self, record: Handover, timeout: float | None) -> None: ...
+    def remind(self) -> None: ...
     def describe(self, job: Job) -> JobInfo: ...
     def call_back(self, callback: Callable[[], object]) -> None: ...
 
@@ -48,6 +53,10 @@ class JobFuture(Future[T]):
     ('done', 'returned', (2, 5))
     """
 
+    # Of the class, for most never have their own.
+    _handover: Handover | None = None
+    _was_alone = False
+
     def __init__(self, job: Job, owner: Owner) -> None:
         # As Future.__init__ would, less the Condition that it would make: see `_condition`.
         self.__dict__.update(_BLANK)
@@ -64,6 +73,8 @@ class JobFuture(Future[T]):
     @property
     def _condition(self) -> Any:  # type: ignore[override]
         attributes: dict[str, Any] = self.__dict__
+        if attributes.pop("is_alone", False):
+            self._owner.remind()
         condition: SharedCondition | None = attributes.get("lazy_condition")
         if condition is None:  # two threads may come here at once, and must get the same one
             condition = attributes.setdefault("lazy_condition", SharedCondition())
@@ -82,12 +93,68 @@ class JobFuture(Future[T]):
     def info(self) -> JobInfo:
         """All that is known of the job now. It does not wait."""
         if self._info is None:
-            if not self.done():
+            if not self.done() or self._job.state is not State.DONE:  # the loop has yet to hear
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
             wall = time.time() - time.monotonic()
             self._info = describe(self._job, started=None, wall=wall, exception=exception)
         return self._info
+
+    def result(self, timeout: float | None = None) -> T:
+        """What the job returned, or an exception: its own, or one that says what befell it.
+
+        Args:
+            timeout: seconds to wait for it; None (default): for ever.
+
+        Raises:
+            TimeoutError: it is not done yet; the job goes on.
+            CancelledError: the job was cancelled.
+        """
+        return super().result(self._fetch(timeout) if self._handover is not None else timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `result`, but give the exception back; None if the job returned."""
+        return super().exception(self._fetch(timeout) if self._handover is not None else timeout)
+
+    def _fetch(self, timeout: float | None) -> float | None:
+        """Fetch the answer, if no other thread has begun to; how much is left of `timeout`."""
+        record = self._handover
+        with SharedCondition.lock():
+            if record is None or (timeout is not None and timeout <= 0):
+                return timeout
+            if record.claimed:
+                self._owner.remind()
+                return timeout
+            record.claimed = True
+        began = time.monotonic()
+        self._owner.fetch(record, timeout)
+        return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+
+    def handed_over(self, record: Handover) -> None:
+        """The job was handed over by the thread that submits it, which knows this future alone."""
+        self._handover = record
+        self._was_alone = False
+        self.__dict__["is_alone"] = True  # until anybody asks for its condition
+
+    def resolve_alone(self, value: T) -> bool:
+        """Resolve, on the thread that waits; False if another is to, as somebody else waits too."""
+        with SharedCondition.lock():
+            if "is_alone" not in self.__dict__ or self._job.condemned is not None:
+                return False
+            del self.__dict__["is_alone"]
+            self._was_alone = True
+            self.set_result(value)
+            self._handover = None
+        return True
+
+    def was_resolved_alone(self) -> bool:
+        """Whether it was resolved like that; if not, it will not be any more."""
+        if "_was_alone" not in self.__dict__:
+            return False
+        with SharedCondition.lock():
+            self.__dict__.pop("is_alone", None)
+            self._handover = None
+            return self._was_alone and self.done()
 
     def cancel(self) -> bool:
         """Take the job back, if it still waits; False if it runs or has ended."""

@@ -42,6 +42,7 @@ from .scheduler import Scheduler
 
 __all__ = ["Loop"]
 
+NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
 LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
 
 _log = logging.getLogger("ezpq_exec")
@@ -103,6 +104,8 @@ class Loop:
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
             timeout = min(max(0.0, deadline - time.monotonic()), LONGEST_SLEEP)
+        if self._offers.naps:
+            timeout = NAP if timeout is None else min(timeout, NAP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
         self._settle()  # as late as can be: whoever is woken by that finds the GIL free
@@ -111,10 +114,10 @@ class Loop:
         reports = self._engine.wait(timeout)
         self._mail.wake_up()
         now = time.monotonic()
-        for slot in self._offers.withdraw():
-            self._scheduler.promised(slot, now)
-        commands = self._read_mail(now)
-        for report in self._offers.sort(reports):
+        self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
+        commands = self._read_records(now) if self._hands_over else []
+        commands += self._read_mail(now)
+        for report in reports:
             commands += self._hear(report, now)
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
@@ -131,14 +134,50 @@ class Loop:
             commands += event(*args, now)
         return commands
 
-    def _offered(self, handover: Handover, now: float) -> list[Command]:
+    def _read_records(self, now: float) -> list[Command]:
+        """Read what submitting threads did by themselves."""
+        self._offers.withdraw()
+        if not self._offers.are_recorded:
+            return []
+        self._offers.naps = True
         with self._gate.lock:
-            pass  # whoever wrote this has gone on: the record is complete
-        if not handover.taken:
-            return self._scheduler.submitted(handover.job, now)
-        slot = handover.taken[0]
-        self._offers.told(slot)
-        return self._scheduler.assigned(slot, handover.job, bool(handover.sent), now)
+            pass  # whoever had begun a record has gone on: they are complete
+        commands: list[Command] = []
+        for recall in self._scheduler.recall_all():
+            commands += self._recall(recall.slot)
+        records = self._offers.read()
+        for slot in {record.taken[0] for record, _ in records if record.taken}:
+            self._scheduler.promised(slot, now)
+        for record, is_taken_again in records:
+            commands += self._offered(record, is_taken_again, now)
+        return commands
+
+    def _offered(self, record: Handover, is_taken_again: bool, now: float) -> list[Command]:
+        scheduler, job = self._scheduler, record.job
+        record.read = True
+        if not record.taken:
+            return scheduler.submitted(job, now)
+        slot = record.taken[0]
+        self._engine.told(slot)
+        if is_taken_again:
+            outcome = None if record.line is None else self._engine.left(record.line)
+            if outcome is None:
+                raise AssertionError(f"{job!r} was passed over")
+            return scheduler.passed(slot, job, outcome, now)
+        commands = scheduler.assigned(slot, job, bool(record.sent), now)
+        return [*commands, *self._fetched(record, now)]
+
+    def _fetched(self, record: Handover, now: float) -> list[Command]:
+        """Whether a thread has fetched the answer, or has given up; or it is still about it."""
+        line = record.line
+        if line is None or not (line.over or line.outcome):
+            return []
+        record.line = None
+        outcome = self._engine.left(line)
+        if outcome is None:
+            return []
+        self._offers.naps = True
+        return self._scheduler.finished(line.slot, record.job.number, outcome, True, now)
 
     def _hear(self, report: Report, now: float) -> list[Command]:
         scheduler = self._scheduler
@@ -229,6 +268,7 @@ class Loop:
             self._gate.broken = broken
         jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
         self._settles.clear()
+        jobs += [record.job for record, _ in self._offers.read()]
         for event, *args in self._mail.read():
             letter_jobs = [getattr(arg, "job", arg) for arg in args]
             letter_jobs = [job for job in letter_jobs if isinstance(job, Job)]

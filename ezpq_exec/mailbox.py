@@ -27,10 +27,6 @@ class Mailbox:
         self._letters.append(letter)
         self.wake()
 
-    def post_quietly(self, *letter: Any) -> None:
-        """Leave a letter that can wait until something else wakes the reader."""
-        self._letters.append(letter)
-
     def wake(self) -> None:
         """Wake the reader if it sleeps."""
         if self._asleep:

@@ -1,35 +1,57 @@
 """Idle slots that a submitting thread may fill by itself, so that the loop need not be woken.
 
-While the loop sleeps and nothing waits, its idle slots are on offer. A submitting thread leaves the
-loop a letter, then takes a slot and hands its job over; the loop reads the letter when something
-else wakes it, the answer as a rule. While it is awake nothing is on offer.
+While the loop sleeps and nothing waits, its idle slots are on offer. A submitting thread leaves a
+record, then takes a slot and hands its job over. If it then waits for the result, it fetches the
+answer itself where the engine has a line for that, and puts the slot on offer again. The loop reads
+the records when something wakes it. While it is awake nothing is on offer.
 
-A thread that submits may be struck by an exception at any point (Ctrl-C). The letter is there
-before anything is done, and each step records itself, so the loop finds out how far it came.
+Such a thread may be struck by an exception at any point (Ctrl-C). The record is there before
+anything is done, and each step adds to it, so the loop finds out how far it came.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice
 
-from .engines.base import Engine
-from .jobs import Job
-from .reports import Report, Stopped
+from .engines.base import Engine, Line
+from .jobs import Job, Outcome
 
 __all__ = ["Handover", "Offers"]
 
 
 class Handover:
-    """A letter about a job that a submitting thread may have handed over by itself."""
+    """The record of a job that a submitting thread may have handed over by itself.
 
-    __slots__ = ("job", "sent", "taken")
+    Attributes:
+        taken: the slot, if one was taken.
+        sent: something, if the job was sent there.
+        free: where the slot came from.
+        claimed: a thread has set out to fetch the answer.
+        line: where it waits for that.
+        read: the loop knows of it; what comes later it is to be told.
+    """
+
+    __slots__ = ("claimed", "free", "job", "line", "read", "sent", "taken")
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.taken: list[int] = []  # the slot, if one was taken
-        self.sent: list[object] = []  # something, if the job was sent there
+        self.taken: list[int] = []
+        self.sent: list[object] = []
+        self.free: deque[int] = deque()
+        self.claimed = False
+        self.line: Line | None = None
+        self.read = False
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The answer, if it was fetched."""
+        return None if self.line is None else self.line.outcome
+
+    def hand_back(self) -> None:
+        """The answer was fetched: the slot can be taken again, if the loop has not woken since."""
+        self.free.append(self.taken[0])
 
 
 class Offers:
@@ -38,31 +60,17 @@ class Offers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._free: deque[int] = deque()
-        self._put: set[int] = set()
-        self._taken: set[int] = set()  # by whom, a letter will tell
-        self._early: list[Report] = []  # reports of those
+        self._records: deque[Handover] = deque()
+        self.naps = False  # the loop will look at the records soon, whoever wakes it or not
 
     def put(self, slots: Iterable[int]) -> None:
         """Offer these slots; the loop is about to sleep."""
-        self._put = set(slots)
-        self._free.extend(self._put)
+        self._free = deque(slots)
 
-    def withdraw(self) -> set[int]:
-        """Offer nothing any more; which slots were taken, of which a letter tells or will tell."""
-        if not self._put:
-            return self._put
-        taken, self._put = self._put, set()
-        while self._free:
-            try:
-                taken.discard(self._free.pop())
-            except IndexError:  # somebody took the last one this very moment
-                break
-        self._taken |= taken
-        return taken
-
-    def told(self, slot: int) -> None:
-        """The letter about `slot` was read."""
-        self._taken.discard(slot)
+    def withdraw(self) -> None:
+        """Offer nothing any more. Whoever has not taken a slot by now finds none."""
+        free, self._free = self._free, deque()
+        free.clear()
 
     @property
     def are_there(self) -> bool:
@@ -70,34 +78,40 @@ class Offers:
         return bool(self._free)
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether something was reported of a slot about which no letter was read yet."""
-        return bool(self._early)
+    def are_recorded(self) -> bool:
+        """Whether there are records to be read."""
+        return bool(self._records)
 
-    def sort(self, reports: Iterable[Report]) -> Iterable[Report]:
-        """Put off those that are of slots about which no letter was read yet."""
-        if not self._taken and not self._early:
-            return reports
-        ripe: list[Report] = []
-        early, self._early = self._early, []
-        for report in (*early, *reports):
-            known = isinstance(report, Stopped) or report.slot not in self._taken
-            (ripe if known else self._early).append(report)
-        return ripe
+    def read(self) -> list[tuple[Handover, bool]]:
+        """The records, oldest first, each with whether a later one has the same slot."""
+        records = []
+        while self._records:
+            records.append(self._records.popleft())
+        uses = Counter(record.taken[0] for record in records if record.taken)
+        read = []
+        for record in records:
+            if record.taken:
+                uses[record.taken[0]] -= 1
+            read.append((record, bool(record.taken and uses[record.taken[0]])))
+        return read
 
-    def take(self, handover: Handover) -> None:
-        """Hand a job over to a slot on offer, if there is one; `handover` records how far it came.
+    def take(self, job: Job) -> Handover:
+        """Hand a job over to a slot on offer, if there is one; the record says how far that came.
 
         Wherever an exception strikes, what was done is recorded: taking and sending are one call
         each, which C code carries out with its record.
         """
-        job = handover.job
+        record = Handover(job)
+        self._records.append(record)
         if job.future is None:
-            return
+            return record
+        record.free = self._free
         try:
-            handover.taken.extend(islice(iter(self._free.pop, None), 1))
+            record.taken.extend(islice(iter(record.free.pop, None), 1))
         except IndexError:  # none, or the loop was quicker
-            return
+            return record
         job.announced = job.future.announce()
-        slot, timeout = handover.taken[0], job.options.timeout
-        self._engine.hand_over(slot, job.number, job.payload, timeout, handover.sent)
+        slot, timeout = record.taken[0], job.options.timeout
+        soon = self.naps and timeout is None
+        self._engine.hand_over(slot, job.number, job.payload, timeout, record.sent, soon)
+        return record

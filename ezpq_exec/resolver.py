@@ -11,6 +11,7 @@ from typing import Any
 from . import packing
 from .courier import Courier
 from .jobs import Job, Outcome, Verdict
+from .offers import Handover
 
 __all__ = ["Resolver"]
 
@@ -50,11 +51,22 @@ class Resolver:
         else:
             self._decoder.send(functools.partial(self._resolve, job, outcome))
 
+    def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
+        """Resolve a future on the thread that waits for it, if that is simple; or leave it."""
+        job = record.job
+        if outcome.verdict is not Verdict.RETURNED or not packing.is_quick(outcome.value):
+            return False
+        value = packing.unpack_result(outcome.value)
+        job.processed = time.monotonic()
+        return job.future is not None and job.future.resolve_alone(value)
+
     def _resolve(self, job: Job, outcome: Outcome) -> None:
         future = job.future
         if future is None:
             raise AssertionError(f"{job!r} is resolved twice")
         job.future = job.payload = None
+        if future.was_resolved_alone():
+            return
         value, verdict = outcome.value, outcome.verdict
         if outcome.packed:
             value, verdict = self._unpack(outcome)

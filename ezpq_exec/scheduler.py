@@ -144,6 +144,15 @@ class Scheduler(Lookahead):
         self.wait(job)
         return self.follow_up(slot, now)
 
+    def passed(self, index: int, job: Job, outcome: Outcome, now: float) -> list[Command]:
+        """A promised slot has got this job and has run it, and is promised again."""
+        slot = self.slots.get(index)
+        if slot is None or slot.phase is not Phase.BUSY or slot.job is not None:
+            raise AssertionError(f"{slot!r} was not promised")
+        self.assign(job, slot, now)
+        slot.job = None
+        return [self.settle(job, outcome, now)]
+
     # What the engine reports ----------------------------------------------------------------
 
     def ready(self, index: int, pid: int | None, now: float) -> list[Command]:

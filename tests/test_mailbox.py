@@ -53,19 +53,6 @@ def test_a_letter_that_came_too_late_to_be_read_keeps_the_reader_awake() -> None
     assert box.fall_asleep()
 
 
-def test_a_quiet_letter_wakes_nobody() -> None:
-    """What can wait is read when something else wakes the reader."""
-    bell = Bell()
-    box = Mailbox(bell)
-    assert box.fall_asleep()
-    box.post_quietly("whenever")
-    assert bell.rung == 0
-    box.wake()
-    assert bell.rung == 1
-    box.wake_up()
-    assert list(box.read()) == [("whenever",)]
-
-
 def test_nothing_is_lost_between_threads() -> None:
     """Every letter of several threads is read, by a reader that sleeps whenever it may."""
     woken = threading.Semaphore(0)

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from ezpq_exec import Capabilities, Engine, JobFuture
-from ezpq_exec.jobs import Call, Job, Outcome, Verdict
-from ezpq_exec.offers import Handover, Offers
+from ezpq_exec.jobs import Call, Job
+from ezpq_exec.offers import Offers
 from ezpq_exec.options import Options
-from ezpq_exec.reports import Finished, Ready, Stopped
 
 
 class Hand(Engine):
@@ -25,7 +24,13 @@ class Hand(Engine):
         self.given: list[tuple[int, int]] = []
 
     def hand_over(
-        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+        self,
+        slot: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        sent: list[object],
+        soon: bool,
     ) -> None:
         self.given.append((slot, number))
         self.send(sent)
@@ -51,22 +56,20 @@ def sends(sent: list[object]) -> None:
 
 
 def test_nothing_on_offer_nothing_taken() -> None:
-    """Without an offer, nothing is handed over."""
+    """Without an offer, nothing is handed over; the record says so."""
     box = offers(sends)
-    mine = Handover(job())
     assert not box.are_there
-    box.take(mine)
+    mine = box.take(job())
     assert (mine.taken, mine.sent) == ([], [])
+    assert box.read() == [(mine, False)]
 
 
 def test_a_slot_is_taken_once() -> None:
     """One slot on offer serves one job; the next finds none."""
     box = offers(sends)
     box.put([7])
-    first, second = Handover(job(1)), Handover(job(2))
     assert box.are_there
-    box.take(first)
-    box.take(second)
+    first, second = box.take(job(1)), box.take(job(2))
     assert (first.taken, first.sent) == ([7], ["gone"])
     assert (second.taken, second.sent) == ([], [])
     assert first.job.announced
@@ -75,17 +78,39 @@ def test_a_slot_is_taken_once() -> None:
     assert not second.job.announced
 
 
-def test_withdrawing_names_what_was_taken() -> None:
-    """The loop hears which slots it can no longer dispose of, and the others are its own again."""
+def test_nothing_is_taken_of_what_was_withdrawn() -> None:
+    """Once the loop is awake its slots are its own, and it reads what became of the others."""
     box = offers(sends)
     box.put([1, 2, 3])
-    mine = Handover(job())
-    box.take(mine)
-    assert box.withdraw() == set(mine.taken)
-    assert box.withdraw() == set()
-    late = Handover(job(2))
-    box.take(late)
+    mine = box.take(job())
+    box.withdraw()
+    late = box.take(job(2))
     assert late.taken == []
+    assert box.read() == [(mine, False), (late, False)]
+    assert not box.are_recorded
+
+
+def test_a_slot_that_was_handed_back_can_be_taken_again() -> None:
+    """And the loop is told which of its jobs is the last."""
+    box = offers(sends)
+    box.put([5])
+    first = box.take(job(1))
+    first.hand_back()
+    second = box.take(job(2))
+    assert (first.taken, second.taken) == ([5], [5])
+    box.withdraw()
+    assert box.read() == [(first, True), (second, False)]
+
+
+def test_a_slot_that_is_handed_back_too_late_is_on_offer_to_nobody() -> None:
+    """The loop has woken, and decides on it: also if it offers others by then."""
+    box = offers(sends)
+    box.put([5])
+    mine = box.take(job())
+    box.withdraw()
+    box.put([6])
+    mine.hand_back()
+    assert [box.take(job(2)).taken, box.take(job(3)).taken] == [[6], []]
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -99,9 +124,9 @@ def test_an_interrupt_leaves_a_record_of_how_far_it_came(before: bool) -> None:
 
     box = offers(interrupted)
     box.put([4])
-    mine = Handover(job())
     with pytest.raises(KeyboardInterrupt):
-        box.take(mine)
+        box.take(job())
+    ((mine, _),) = box.read()
     assert (mine.taken, bool(mine.sent)) == ([4], not before)
 
 
@@ -121,22 +146,3 @@ def test_a_job_that_was_cancelled_is_not_announced() -> None:
     Future.cancel(mine.future)
     assert not mine.future.announce()
     assert not mine.future.announce()
-
-
-def finished(slot: int) -> Finished:
-    return Finished(slot, 1, Outcome(Verdict.RETURNED, b""))
-
-
-def test_an_answer_that_overtakes_its_letter_is_kept_for_it() -> None:
-    """What is reported of a taken slot waits for the letter about it; all else goes on."""
-    box = offers(sends)
-    box.put([4])
-    box.take(Handover(job()))
-    box.withdraw()
-    early, other, end = finished(4), Ready(5, 123), Stopped()
-    assert list(box.sort([early, other, end])) == [other, end]
-    assert box.is_waited_for
-    assert list(box.sort([])) == []
-    box.told(4)
-    assert list(box.sort([finished(5)])) == [early, finished(5)]
-    assert not box.is_waited_for

@@ -1,6 +1,6 @@
 """What the loop asks of an engine: slots that run a job each, and reports of what happened there.
 
-An engine decides nothing. All but `pack…`, `hand_over`, `wake` and `begun` are called by the loop's
+An engine decides nothing. All but `pack…`, `hand_over`, `line`, `wake` and `begun` are called by the loop's
 thread alone; none of them blocks but `wait`, and none runs a user's code where it could delay the
 loop. Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`.
 After `Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by
@@ -12,12 +12,27 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from ..jobs import Call, Verdict
+from ..jobs import Call, Outcome, Verdict
 from ..reports import Report
 
-__all__ = ["Capabilities", "Engine", "Setup"]
+__all__ = ["Capabilities", "Engine", "Line", "Setup"]
+
+
+class Line(Protocol):
+    """A thread's own wait for a job's answer."""
+
+    over: bool
+    slot: int
+    ticket: int
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The answer, if it came."""
+
+    def wait(self, timeout: float | None) -> None:
+        """Sleep until it has come, or will not come this way, or for `timeout` seconds."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +115,34 @@ class Engine(abc.ABC):
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
 
     def hand_over(
-        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+        self,
+        slot: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        sent: list[object],
+        soon: bool,
     ) -> None:
         """As `run`, by a thread that submits, to a slot that is set aside for it.
 
         Whether the worker has the job must be known even if the caller is struck by an exception
-        at any point: `sent` is to be extended by the very call that sends.
+        at any point: `sent` is to be extended by the very call that sends. `soon`: if nobody waits
+        on the `line`, `told` is called before long all the same.
         """
+        raise NotImplementedError
+
+    def told(self, slot: int) -> None:  # noqa: B027
+        """The loop knows now of all that was handed over to `slot`; if nobody waits, it listens."""
+
+    def line(self, slot: int, number: int) -> Line | None:
+        """Where the thread that handed job `number` over can itself wait for its answer, if it can.
+
+        Called by that thread. Until the line is over, nothing else is handed to `slot`.
+        """
+        return None
+
+    def left(self, line: Line) -> Outcome | None:
+        """The thread has left that line: with this answer, or else the engine will report it."""
         raise NotImplementedError
 
     def queue(self, slot: int, number: int, payload: Any) -> bool:

@@ -35,6 +35,7 @@ class Kind:
     UNFIT = 5  # to the parent: the initializer raised
     STARTED = 6  # to the parent, where no page is shared: a job has begun
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
+    HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
 
 
 class Frame(NamedTuple):

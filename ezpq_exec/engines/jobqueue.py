@@ -3,26 +3,83 @@
 It is a pair of sequential-packet sockets: one message a job, which the kernel gives to exactly one
 reader. The worker reads, and so may the parent, which keeps a copy of the reading end: what it
 reads there the worker never begins. Calls that are too large for a message follow on the stream.
+The other way come the answers for which a thread waits here: see `line`.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
+import time
 
-from .channel import HEADER, SMALL, Frame, Reader
+from .channel import HEADER, SMALL, Frame, Kind, Reader, header
 
-__all__ = ["JobQueue", "next_message", "ticket_of"]
+__all__ = ["BRISK", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
+
+# Seconds: what a job takes whose answer, and after which the next job, is looked for before going
+# to sleep. To sleep and to be woken on another core takes about as long.
+BRISK = 100e-6
 
 _MOST = HEADER.size + SMALL
+_AT_ONCE = socket.MSG_DONTWAIT
+_TIMEVAL = struct.Struct("@ll")
+_FOREVER = 10**9  # seconds, more than which the kernel need not be told
+_LONGEST_PAUSE = 256  # messages
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def next_message(exit_end: socket.socket) -> Frame | None:
+class Lookout:
+    """Whether to look out for something that may be about to come, before going to sleep.
+
+    Where it was in vain (the other side is slow, or has no core to run on), that is left for a
+    while, which doubles each time.
+    """
+
+    __slots__ = ("_pause", "_skip")
+
+    def __init__(self) -> None:
+        self._skip = 0
+        self._pause = 1
+
+    def pays(self) -> bool:
+        """Whether to try it this time."""
+        if self._skip:
+            self._skip -= 1
+        return _cores > 1 and not self._skip
+
+    def paid(self, did: bool) -> None:
+        """Whether it was right to try."""
+        self._pause = 1 if did else min(2 * self._pause, _LONGEST_PAUSE)
+        self._skip = 0 if did else self._pause
+
+
+def read_into(messages: list[bytes], sock: socket.socket, lookout: Lookout | None) -> None:
+    """Append the next message, once there is one; `lookout`: it is likely to be here very soon.
+
+    Reading and keeping are one call, which C code carries out, so that no exception comes between.
+    """
+    if lookout is not None and lookout.pays():
+        end = time.monotonic() + BRISK
+        while time.monotonic() < end:
+            try:
+                messages.extend(map(sock.recv, (_MOST,), (_AT_ONCE,)))
+            except BlockingIOError:
+                continue
+            lookout.paid(True)
+            return
+        lookout.paid(False)
+    messages.extend(map(sock.recv, (_MOST,)))
+
+
+def next_message(exit_end: socket.socket, lookout: Lookout | None = None) -> Frame | None:
     """In the worker: wait for the next message; None when there will be none."""
+    messages: list[bytes] = []
     try:
-        data = exit_end.recv(_MOST)
+        read_into(messages, exit_end, lookout)
     except ConnectionError:
         return None
-    return Reader().feed(data)[0] if data else None
+    return Reader().feed(messages[0])[0] if messages[0] else None
 
 
 def ticket_of(message: bytes) -> int:
@@ -32,33 +89,47 @@ def ticket_of(message: bytes) -> int:
 
 
 class JobQueue:
-    """The parent's side."""
+    """The parent's side. Nothing here waits but a thread that reads at `entry`, on a line."""
 
     def __init__(self, entry: socket.socket, exit_end: socket.socket) -> None:
-        entry.setblocking(False)
+        entry.setblocking(True)
         self.entry = entry
         self._exit = exit_end
+        self._patience = 0.0  # none is set: for ever
 
     def send(self, message: bytes) -> bool:
         """Put a job in; False if there is no room, or nobody to read it."""
         try:
-            self.entry.send(message)
+            self.entry.send(message, _AT_ONCE)
         except OSError:
             return False
         return True
 
     def recall(self) -> list[bytes]:
         """Take back what the worker has not taken, oldest first."""
-        messages: list[bytes] = []
-        while True:
-            try:
-                # Not by making it non-blocking: it shares that setting with the worker's.
-                message = self._exit.recv(_MOST, socket.MSG_DONTWAIT)
-            except OSError:
-                return messages
-            if not message:
-                return messages
-            messages.append(message)
+        # Not by making it non-blocking: it shares that setting with the worker's.
+        return _all_from(self._exit)
+
+    def answers(self) -> list[Frame]:
+        """Those that came this way and that nobody has read."""
+        frames = [Reader().feed(message)[0] for message in _all_from(self.entry)]
+        return [frame for frame in frames if frame.kind != Kind.HUNG_UP]
+
+    def send_back(self, ticket: int) -> None:
+        """Have whoever waits at `entry` for the answer to `ticket` wait no longer."""
+        try:
+            self._exit.send(header(ticket, Kind.HUNG_UP, b""), _AT_ONCE)
+        except OSError:
+            pass  # closed: then nobody waits there
+
+    def set_patience(self, timeout: float | None) -> None:
+        """How long a read at `entry` lasts at most, in seconds."""
+        patience = 0.0 if timeout is None or timeout > _FOREVER else max(timeout, 1e-6)
+        if patience != self._patience:
+            whole, part = divmod(round(patience * 1e6), 1_000_000)
+            value = _TIMEVAL.pack(whole, part)
+            self.entry.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+            self._patience = patience
 
     def close(self) -> None:
         """Let go, so that the worker sees the end, whoever else holds the descriptors."""
@@ -68,3 +139,15 @@ class JobQueue:
             pass  # the worker's end is gone already
         self.entry.close()
         self._exit.close()
+
+
+def _all_from(sock: socket.socket) -> list[bytes]:
+    messages: list[bytes] = []
+    while True:
+        try:
+            message = sock.recv(_MOST, _AT_ONCE)
+        except OSError:
+            return messages
+        if not message:
+            return messages
+        messages.append(message)

@@ -15,7 +15,8 @@ from typing import Union
 
 from . import roots
 from .channel import Channel
-from .jobqueue import JobQueue, ticket_of
+from .jobqueue import JobQueue, Lookout, ticket_of
+from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Order
 from .page import Page
 
@@ -47,6 +48,12 @@ class Link:
         self.channel: Channel | None = None
         self.queue: JobQueue | None = None
         self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
+        self.handed = 0  # the job that a submitting thread handed over last
+        self.heard = 0  # the last of which the loop knows
+        self.line: Line | None = None  # where a thread may wait for the answer
+        self.listening = False  # the loop waits there
+        self.fetched = False  # whoever handed the last job over has waited there
+        self.lookout = Lookout()
         self.keeper: int | None = None  # its pidfd
         self.forced: str | None = None  # why it was killed, keeper and all
         self.root = roots.shared()
@@ -120,9 +127,20 @@ class Link:
         return not poll.poll(0)
 
     @property
+    def line_is_held(self) -> bool:
+        """A thread waits for an answer of this worker's, or is about to leave."""
+        return self.line is not None and self.line.is_held
+
+    @property
+    def is_with_others(self) -> bool:
+        """What became of its job may be known to a thread that has yet to tell."""
+        return self.handed != self.heard or self.line_is_held
+
+    @property
     def may_queue(self) -> bool:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
-        return self.number != 0 and not self.is_large and self.tasks > 0
+        is_in_use = self.number != 0 and self.tasks > 0
+        return is_in_use and not self.is_large and not self.line_is_held
 
     def recall(self) -> list[int]:
         """Take back what has not begun; the numbers of those jobs.
@@ -147,6 +165,8 @@ class Link:
         self.ready = False
         self.ticket = self.number = 0
         self.ahead.clear()
+        if self.line is not None:
+            self.line.hang_up()
         with self.lock:
             if self.channel is not None:
                 self.channel.close()

@@ -53,7 +53,10 @@ class Lives(PicklingEngine):
             if event & OUT and channel.flush():
                 self._board.await_room(channel.sock.fileno(), wanted=False)
             if event & ~OUT:
-                for frame in channel.receive():
+                frames = channel.receive()
+                if link.listening:  # what comes there was sent before
+                    self._on_queue(link, 0)
+                for frame in frames:
                     self._answer(link, frame)
         except BlockingIOError:
             pass
@@ -74,9 +77,29 @@ class Lives(PicklingEngine):
         link.tasks += 1
         worn = link.tasks == self._setup.max_tasks_per_child
         self._report(Finished(link.slot, number, outcome_of(frame), not worn))
+        self._stop_listening(link)
+        if link.line is not None:
+            link.line.hang_up()
         if worn:
             link.order("renew")
             self._part(link)
+
+    def _listen(self, link: Link) -> None:
+        """Nobody waits on the line any more, where the answer may come all the same."""
+        if link.queue is not None and not link.listening:
+            link.page.ask_directly(0)
+            link.listening = True
+            self._board.watch(link.queue.entry.fileno(), self._on_queue, link)
+
+    def _stop_listening(self, link: Link) -> None:
+        if link.queue is not None and link.listening:
+            link.listening = False
+            self._board.unwatch(link.queue.entry.fileno())
+
+    def _on_queue(self, link: Link, event: int) -> None:
+        if link.queue is not None:
+            for frame in link.queue.answers():
+                self._answer(link, frame)
 
     def _on_control(self, link: Link, event: int) -> None:
         while not link.closed and link.slot not in self._told:
@@ -117,6 +140,12 @@ class Lives(PicklingEngine):
         if link.closed:
             return
         if link not in self._leaving:
+            if link.is_with_others:  # the last word may be there: they are to tell it first
+                if link.line is not None:
+                    link.line.hang_up()
+                self._late.append((link, died))
+                self._told.add(link.slot)  # and nothing else is to be heard of it before
+                return
             self._last_words(link)
             if link.slot in self._told:  # the scheduler must hear that first, by itself
                 self._late.append((link, died))
@@ -129,7 +158,9 @@ class Lives(PicklingEngine):
     def _last_words(self, link: Link) -> None:
         """Take in what a worker that is gone had still sent."""
         if link.channel is not None:
-            for frame in link.channel.drain():
+            frames = link.channel.drain()
+            self._on_queue(link, 0)
+            for frame in frames:
                 self._answer(link, frame)
 
     def _bereave(self, link: Link, died: Died) -> None:
@@ -197,6 +228,7 @@ class Lives(PicklingEngine):
     def _part(self, link: Link) -> None:
         if link.channel is not None:
             self._board.unwatch(link.channel.sock.fileno())
+        self._stop_listening(link)
         link.part()
 
     def _dismiss(self, link: Link, order: str) -> None:

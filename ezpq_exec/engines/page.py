@@ -1,7 +1,8 @@
 """A page of memory that parent, keeper and worker share: what the worker is doing, without a call.
 
 The worker writes, at the start and end of each job; the others read whenever they care to. Each
-word is written whole. One word is the keeper's: the job that it is about to kill.
+word is written whole. One word is the keeper's: the job that it is about to kill; and one is the
+parent's: the job for whose answer a thread waits at the queue.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ __all__ = ["Page"]
 _SIZE = 4096
 _BEGUN, _RUNNING, _CONDEMNED = 0, 1, 2  # of the integers: tickets, 0 for none
 _STARTED, _DEADLINE = 3, 4  # of the floats: monotonic seconds
+_DIRECT = 5  # of the integers: the ticket whose answer is to go by the queue
 
 
 class Page:
@@ -46,6 +48,16 @@ class Page:
     def clear(self) -> None:
         """A new worker takes over, which has begun nothing."""
         self._integers[_RUNNING] = self._integers[_CONDEMNED] = self._integers[_BEGUN] = 0
+        self._integers[_DIRECT] = 0
+
+    def ask_directly(self, ticket: int) -> None:
+        """A thread waits at the queue for the answer to that job; 0: none does any more."""
+        self._integers[_DIRECT] = ticket
+
+    @property
+    def direct(self) -> int:
+        """The job whose answer is to go by the queue."""
+        return self._integers[_DIRECT]
 
     def condemn(self, ticket: int) -> None:
         """The keeper is about to kill the worker for this job; 0: it is not, after all."""
@@ -75,6 +87,11 @@ class Page:
         """When that job began, if it was the last that did (monotonic seconds)."""
         started = self._floats[_STARTED]
         return started if self._integers[_BEGUN] == ticket else None
+
+    @property
+    def was_fetched(self) -> bool:
+        """Whether a thread waits, or has waited, for the answer to the last job that was begun."""
+        return self._integers[_DIRECT] == self._integers[_BEGUN] != 0
 
     def close(self) -> None:
         """Unmap."""

@@ -6,18 +6,23 @@ One thread drives all of this, and never waits but in `wait`.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from .. import packing
-from ..jobs import Verdict
+from ..jobs import Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
 from .base import Capabilities, Setup
+from .base import Line as AnyLine
 from .channel import SMALL, Kind, header
+from .line import Line
 from .link import Link
 from .lives import Lives
 from .switchboard import Switchboard
 
 __all__ = ["ProcessEngine"]
+
+_AT_ONCE = socket.MSG_DONTWAIT
 
 
 class ProcessEngine(Lives):
@@ -65,7 +70,13 @@ class ProcessEngine(Lives):
         self._send(link, header(link.ticket, Kind.CALL, payload, timeout or 0.0), payload)
 
     def hand_over(
-        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+        self,
+        slot: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        sent: list[object],
+        soon: bool,
     ) -> None:
         """See `Engine.hand_over`. What is large is left to the loop, which can wait."""
         link = self._links.get(slot)
@@ -75,13 +86,61 @@ class ProcessEngine(Lives):
             if link.queue is None:
                 return
             link.ticket = next(self._tickets)
-            link.number = number
+            link.number = link.handed = number
             link.is_large = False
+            if soon and link.fetched and not link.line_is_held:
+                link.page.ask_directly(link.ticket)
             head = header(link.ticket, Kind.CALL, payload, timeout or 0.0)
             try:
-                sent.extend(map(link.queue.entry.send, (head + payload,)))
+                sent.extend(map(link.queue.entry.send, (head + payload,), (_AT_ONCE,)))
             except OSError:
                 return  # full, or the worker is gone: the loop will see
+
+    def told(self, slot: int) -> None:
+        """See `Engine.told`."""
+        link = self._links.get(slot)
+        if link is not None:
+            link.heard = link.handed
+            with link.lock:
+                if link.number and link.page.direct == link.ticket:
+                    self._take_over(link)
+
+    def _take_over(self, link: Link) -> None:
+        """The worker is to answer by the queue: listen there, unless somebody does."""
+        if link.line is not None:
+            if link.line.is_held or link.line.outcome is not None:
+                return
+            link.line.hang_up()
+        link.fetched = False
+        self._listen(link)
+
+    def line(self, slot: int, number: int) -> Line | None:
+        """See `Engine.line`. None where workers are counted, or it is the loop that listens."""
+        link = self._links.get(slot)
+        if link is None or self._setup.max_tasks_per_child is not None:
+            return None
+        link.fetched = True
+        with link.lock:
+            if link.queue is None or link.number != number or link.listening or link.line_is_held:
+                return None
+            link.line = Line(slot, link.ticket, link.queue, link.page, link.lookout)
+            return link.line
+
+    def left(self, line: AnyLine) -> Outcome | None:
+        """See `Engine.left`."""
+        link = self._links.get(line.slot)
+        outcome = line.outcome
+        if link is None:
+            return outcome
+        if link.line is line:
+            link.line = None
+        if link.ticket == line.ticket and outcome is None:
+            self._listen(link)
+        elif link.ticket == line.ticket:
+            link.ticket = link.number = 0
+            self._stop_listening(link)
+        link.tasks += outcome is not None
+        return outcome
 
     def queue(self, slot: int, number: int, payload: Any) -> bool:
         """See `Engine.queue`."""

@@ -77,7 +77,13 @@ class ThreadEngine(Engine):
         self._workers[slot].tasks.put(_Task(number, payload))
 
     def hand_over(
-        self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
+        self,
+        slot: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        sent: list[object],
+        soon: bool,
     ) -> None:
         """See `Engine.hand_over`."""
         sent.extend(map(self._workers[slot].tasks.put, (_Task(number, payload),)))

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import packing
-from .channel import Frame, Kind, Reader, header, receive, send
-from .jobqueue import next_message
+from .channel import SMALL, Frame, Kind, Reader, header, receive, send
+from .jobqueue import Lookout, next_message
 from .page import Page
 
 __all__ = ["DEADLINE", "serve", "surroundings"]
@@ -73,7 +73,7 @@ def serve(
 ) -> None:
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
-    for frame in _frames(sock) if queue is None else _messages(queue, sock):
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, page):
         if frame.kind == Kind.SETUP:
             if not _set_up(sock, frame):
                 return
@@ -96,7 +96,7 @@ def serve(
             page.end()
         head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
         cpu_before = cpu
-        if not _say(sock, head, body):
+        if not _answer(number, head, body, sock, page, queue):
             return
         del body
 
@@ -114,17 +114,33 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
             return
 
 
-def _messages(queue: socket.socket, sock: socket.socket) -> Iterator[Frame]:
+def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> Iterator[Frame]:
     """What the parent sends by the queue, and on the stream behind it."""
     behind = _frames(sock)
+    lookout = Lookout()
     while True:
-        frame = next_message(queue)
+        fetched = page is not None and page.was_fetched
+        frame = next_message(queue, lookout if fetched else None)
         if frame is not None and frame.kind == Kind.BEHIND:
             frame = next(behind, None)
         if frame is None:
             return
         yield frame
         del frame
+
+
+def _answer(
+    number: int,
+    head: bytes,
+    body: bytes,
+    sock: socket.socket,
+    page: Page | None,
+    queue: socket.socket | None,
+) -> bool:
+    """Send an answer to where it is waited for; False if the parent is gone."""
+    if page is not None and page.direct == number and len(body) <= SMALL and queue is not None:
+        return _say(queue, head + body)  # a message is one piece
+    return _say(sock, head, body)
 
 
 def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:

@@ -1,0 +1,107 @@
+"""A direct line: the thread that waits for a job's answer reads it itself, and wakes nobody else.
+
+The worker sends a small answer by its queue, where that thread sleeps in a plain read, if it finds
+on the page that somebody does; else by its stream, to the loop. Whoever leaves the line without the
+answer tells the loop, which listens there from then on.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..jobs import Outcome
+from .answers import outcome_of
+from .channel import Frame, Kind, Reader
+from .jobqueue import JobQueue, Lookout, read_into, ticket_of
+from .page import Page
+
+__all__ = ["Line"]
+
+
+class Line:
+    """One thread's wait for one job's answer.
+
+    Args:
+        slot, ticket: which worker's, and which run of a job.
+        lookout: given where the worker's last job took microseconds, so this one may, too.
+
+    Attributes:
+        over: the thread has left; what it got, it had got before.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_hung_up",
+        "_lock",
+        "_lookout",
+        "_messages",
+        "_page",
+        "_queue",
+        "over",
+        "slot",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        slot: int,
+        ticket: int,
+        queue: JobQueue,
+        page: Page,
+        lookout: Lookout | None = None,
+    ) -> None:
+        self.slot = slot
+        self.ticket = ticket
+        self.over = False
+        self._begun = False
+        self._hung_up = False
+        self._lock = threading.Lock()  # guards that nobody begins to wait once this is set
+        self._queue = queue
+        self._page = page
+        self._lookout = lookout
+        self._messages: list[bytes] = []
+
+    def wait(self, timeout: float | None) -> None:
+        """Sleep until the answer is here, or it is clear that it will not come, or for `timeout` s.
+
+        Wherever an exception strikes, an answer that was read is kept.
+        """
+        messages = self._messages
+        try:
+            with self._lock:
+                if self._hung_up:
+                    return
+                self._begun = True
+                self._page.ask_directly(self.ticket)
+            self._queue.set_patience(timeout)
+            while not messages or (messages[-1] and ticket_of(messages[-1]) != self.ticket):
+                read_into(messages, self._queue.entry, self._lookout)
+        except (OSError, ValueError):
+            pass  # it took too long, or the worker is gone, and all this with it
+        finally:
+            self.over = True
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the thread waits."""
+        return self._begun and not self.over
+
+    def hang_up(self) -> None:
+        """Have the thread leave, or not begin to wait: no answer will come this way."""
+        with self._lock:
+            self._hung_up = True
+        if self.is_held:
+            self._queue.send_back(self.ticket)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the worker answered, if that came this way."""
+        frame = self._frame()
+        return None if frame is None else outcome_of(frame)
+
+    def _frame(self) -> Frame | None:
+        last = self._messages[-1] if self._messages else b""
+        frame = Reader().feed(last)[0] if last else None
+        if frame is None or frame.number != self.ticket or frame.kind == Kind.HUNG_UP:
+            return None
+        return frame
