@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from .condition import is_held
+
 __all__ = ["Courier"]
 
 _log = logging.getLogger("ezpq_exec")
@@ -34,6 +36,16 @@ class Courier:
                 self._errands.put(errand)
                 return
         _do(errand)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this thread is in the middle of sending it something."""
+        return is_held(self._lock)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is its thread, or one that is in the middle of sending it something."""
+        return self._thread is threading.current_thread() or self.is_held
 
     def close(self) -> None:
         """Do what is left, then end."""

@@ -36,6 +36,7 @@ from .gate import Gate
 from .jobs import Job, State, Verdict
 from .mailbox import Mailbox
 from .offers import Handover, Offers
+from .places import Places
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
@@ -55,6 +56,7 @@ class Loop:
         engine: Engine,
         scheduler: Scheduler,
         name: str = "ezpq_exec",
+        places: Places | None = None,
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
@@ -63,9 +65,9 @@ class Loop:
         self._offers = Offers(engine)
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
-        self._resolver = Resolver(name, self._recount)
+        self._resolver = Resolver(name, self._recount, places)
         self._done = False
-        self._gate = Gate()
+        self._gate = Gate(places)
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop")
         self._thread.start()
 
@@ -192,6 +194,8 @@ class Loop:
         """Obey what comes more rarely."""
         engine = self._engine
         match command:
+            case Kill(slot, job, reason, gentle=True):
+                engine.terminate(slot, job.number, reason)
             case Kill(slot, job, reason, force):
                 engine.kill(slot, job.number, reason, force=force)
             case Look(slot, job):
@@ -204,7 +208,7 @@ class Loop:
             case Retire(slot):
                 engine.retire(slot)
             case Break(cause):
-                self._gate.broken = cause
+                self._gate.break_down(cause)
             case Close():
                 engine.close()
         return []
@@ -226,7 +230,7 @@ class Loop:
         broken = BrokenExecutor(f"the executor failed: {failure!r}")
         broken.__cause__ = failure
         with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
-            self._gate.broken = broken
+            self._gate.break_down(broken)
         jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
         self._settles.clear()
         for event, *args in self._mail.read():

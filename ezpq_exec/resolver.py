@@ -11,6 +11,7 @@ from typing import Any
 from . import packing
 from .courier import Courier
 from .jobs import Job, Outcome, Verdict
+from .places import Places
 
 __all__ = ["Resolver"]
 
@@ -21,16 +22,33 @@ class Resolver:
     Args:
         name: of the couriers' threads.
         recount: is told when a verdict turns out to be another: the wrong one, the right one.
+        places: from which those who are told of a job find its own given back.
     """
 
-    def __init__(self, name: str, recount: Callable[[Verdict, Verdict], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        recount: Callable[[Verdict, Verdict], None],
+        places: Places | None = None,
+    ) -> None:
         self._recount = recount
+        self._places = places
         self._callbacks = Courier(f"{name}-callbacks")
         self._decoder = Courier(f"{name}-results")
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Have a user's callback called."""
         self._callbacks.send(callback)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this thread is one of the couriers', or is sending one of them something."""
+        return self._callbacks.is_here or self.decodes_here
+
+    @property
+    def decodes_here(self) -> bool:
+        """Whether this is the thread that unpickles, or one that is sending a courier something."""
+        return self._decoder.is_here or self._callbacks.is_held
 
     def close(self) -> None:
         """Resolve what is left; callbacks go on until they are through."""
@@ -58,6 +76,8 @@ class Resolver:
         value, verdict = outcome.value, outcome.verdict
         if outcome.packed:
             value, verdict = self._unpack(outcome)
+        if self._places is not None:
+            self._places.give_back(job.number)
         job.processed = time.monotonic()
         if verdict is Verdict.CANCELLED and not job.announced:
             Future.cancel(future)

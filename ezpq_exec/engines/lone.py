@@ -12,6 +12,7 @@ import socket
 import threading
 from multiprocessing import current_process
 
+from .deafness import ignore
 from .worker import serve
 
 __all__ = ["main", "no_initializer"]
@@ -19,7 +20,7 @@ __all__ = ["main", "no_initializer"]
 
 def main(sock: socket.socket, lifeline: socket.socket) -> None:
     """Run the jobs that come down `sock`, until it is closed; or until `lifeline` is torn."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that decides what that ends
+    ignore((signal.SIGINT,))  # it is the parent that decides what that ends
     threading.Thread(
         target=_die_with, args=(lifeline,), name="ezpq_exec-lifeline", daemon=True
     ).start()

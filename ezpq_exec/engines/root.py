@@ -17,6 +17,7 @@ import socket
 import traceback  # so that workers have it
 
 from . import tree
+from .deafness import ignore
 from .keeper import Keeper
 from .page import Page
 from .worker import Alarm, serve
@@ -32,8 +33,7 @@ _PRELOADED = (traceback,)
 
 def main(requests: socket.socket, parent: int) -> None:
     """Fork keepers on request, until the parent ends. Returns in workers alone, when they end."""
-    for number in _DEAF_TO:  # these end the parent, and that ends us
-        signal.signal(number, signal.SIG_IGN)
+    ignore(_DEAF_TO)  # these end the parent, and that ends us
     pidfd = os.pidfd_open(parent)
     if os.getppid() != parent:
         return
