@@ -49,6 +49,7 @@ class Desk(Loop):
             )
         self.tell(put)
         if self._done:  # the scheduler is nobody's now, and can be asked here
+            self._ended.wait()
             self._thread.join()
             self._read_mail(time.monotonic())
         return answer.result()
@@ -188,6 +189,7 @@ class Desk(Loop):
 
     def join(self) -> None:
         """Wait for the end of all its threads, if this is none of them and they need not wait."""
-        if self.may_wait:
+        if self._gate.is_ours and self.may_wait:
+            self._ended.wait()
             self._thread.join()
             self._resolver.join()

@@ -65,15 +65,21 @@ def _finish_all() -> None:
     for loop in live:
         loop.finish()
     try:
+        _await(live)
+    finally:
+        from .engines import close_leftovers
+
+        close_leftovers()
+
+
+def _await(live: list[Finishing]) -> None:
+    try:
         for loop in live:
             loop.join()
     except KeyboardInterrupt:
         for loop in _abort(live):
             loop.join()
         raise
-    from .engines import close_leftovers
-
-    close_leftovers()
 
 
 def _abort(live: list[Finishing]) -> list[Finishing]:

@@ -68,6 +68,9 @@ class Loop:
         self._resolver = Resolver(name, self._recount, places)
         self._done = False
         self._gate = Gate(places)
+        # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
+        # Ctrl-C strikes its `join`.
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop")
         self._thread.start()
 
@@ -95,9 +98,12 @@ class Loop:
         except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
-        self._settle()
-        self._resolver.close()
-        self._read_mail(time.monotonic())
+        try:
+            self._settle()
+            self._resolver.close()
+            self._read_mail(time.monotonic())
+        finally:
+            self._ended.set()
 
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""

@@ -19,10 +19,13 @@ def deafen() -> None:
     The thread is to be one of our own: from now on, other threads see to that signal.
     """
     if sys.platform != "win32":
-        from loky.backend import resource_tracker
+        from multiprocessing import resource_tracker
 
-        # It unblocks the signal when it starts, which otherwise it would do when a process does.
+        from loky.backend import resource_tracker as loky_tracker
+
+        # Starting one of these unblocks the signal; a process that is started starts both.
         resource_tracker.ensure_running()
+        loky_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
