@@ -64,9 +64,7 @@ class Courier:
             thread.join()
 
 
-def _work(
-    errands: queue.SimpleQueue[Callable[[], object] | None], ended: threading.Event
-) -> None:
+def _work(errands: queue.SimpleQueue[Callable[[], object] | None], ended: threading.Event) -> None:
     while True:
         errand = errands.get()
         if errand is None:

@@ -153,8 +153,9 @@ class Desk(Loop):
 
         if not self.may_wait:
             self.tell(ending.give_up, self._scheduler, job)
-            waits, runs = job.state is State.WAITING, job.state is State.RUNNING
-            return waits or (runs and self._engine.capabilities.kills)
+            # What was told to run may be in a letter that the loop has not read.
+            runs = job.announced or job.state is not State.WAITING
+            return job.state is not State.DONE and (not runs or self._engine.capabilities.kills)
         return bool(self.ask(question))
 
     def reprioritize(self, job: Job, priority: Any) -> bool:

@@ -230,6 +230,7 @@ class PriorityExecutor(Executor):
         True
         """
         check_kills("kill_workers", self._capabilities)
+        self._loop.check_process()
         self._loop.abort()
 
     def terminate_workers(self) -> None:
@@ -242,6 +243,7 @@ class PriorityExecutor(Executor):
             UnsupportedOption: the engine cannot kill.
         """
         check_kills("terminate_workers", self._capabilities)
+        self._loop.check_process()
         self._loop.abort(gentle=True)
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:

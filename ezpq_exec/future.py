@@ -165,6 +165,7 @@ class JobFuture(Future[T]):
         """As `add_done_callback`, but on the thread that resolves: for what is quick and safe."""
         with self._condition:
             if not self.done():
+                self._owner.check_process()
                 if type(self._listeners) is tuple:  # none has ever been here
                     super().add_done_callback(_tell)
                 self._listeners = [*self._listeners, listener]

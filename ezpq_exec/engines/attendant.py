@@ -21,6 +21,7 @@ from typing import Any
 from ..jobs import Verdict
 from . import lone
 from .channel import Channel
+from .children import disown_in_forks
 from .deafness import deafen
 from .messages import Died
 
@@ -166,6 +167,7 @@ class Attendant:
             name=f"ezpq_exec-worker-{self.slot}",
             daemon=False,  # daemons may have no children
         )
+        disown_in_forks(process)
         process.start()
         return process
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import root
+from .children import disown_in_forks
 from .deafness import deafen
 
 __all__ = ["Root", "close_shared", "shared"]
@@ -39,6 +40,7 @@ class Root:
             self._process = get_context("loky").Process(
                 target=root.main, args=(theirs, self.owner), name="ezpq_exec-root", daemon=False
             )
+            disown_in_forks(self._process)
             self._process.start()
         except BaseException as failure:
             self.failure = failure

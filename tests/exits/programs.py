@@ -115,9 +115,17 @@ class Program:
         """Send a signal to it alone."""
         self._process.send_signal(number)
 
+    def signal_group(self, number: int) -> None:
+        """Send a signal to those that are left of its process group."""
+        os.killpg(self.pid, number)
+
+    def exit_code(self) -> int:
+        """Wait for its end, and leave alone what may be left of it."""
+        return self._process.wait(PROMPTLY)
+
     def ends(self) -> int:
         """Wait for its end, and of all that was watched; its exit code."""
-        code = self._process.wait(PROMPTLY)
+        code = self.exit_code()
         self.all_end()
         return code
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from conftest import eventually
+from exits.programs import started
 from gates import Gate
-
-sys.path.insert(0, str(Path(__file__).parent))
-from programs import started  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes by pidfd")
 
@@ -63,9 +64,7 @@ def test_ctrl_c_ends_a_with_block_and_its_jobs(place: str, gate: Gate, tmp_path:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_ctrl_c_ends_a_program_without_a_with_block(
-    place: str, gate: Gate, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_a_program_without_a_with_block(place: str, gate: Gate, tmp_path: Path) -> None:
     """At the interpreter's exit nothing is waited for that Ctrl-C was to end."""
     _, text = is_interrupted(PLAIN.format(place=PLACES[place]), gate, tmp_path)
     assert text.count("KeyboardInterrupt") == 1, text
@@ -73,9 +72,7 @@ def test_ctrl_c_ends_a_program_without_a_with_block(
 
 @pytest.mark.parametrize("how", ["-m", "-c", "terminal"])
 @pytest.mark.parametrize("form", [IN_BLOCK, PLAIN], ids=["with", "plain"])
-def test_however_the_program_was_started(
-    how: str, form: str, gate: Gate, tmp_path: Path
-) -> None:
+def test_however_the_program_was_started(how: str, form: str, gate: Gate, tmp_path: Path) -> None:
     code, text = is_interrupted(form.format(place=PLACES["result"]), gate, tmp_path, how)
     assert code == -signal.SIGINT
     assert text.count("Traceback") == 1, text
@@ -206,3 +203,28 @@ def test_ctrl_c_ends_a_program_over_spawned_workers(gate: Gate, tmp_path: Path) 
         program.ctrl_c()
         assert program.ends() == -signal.SIGINT
         assert gate.all_heard() == []
+
+
+def test_ctrl_z_stops_the_jobs_too(gate: Gate, tmp_path: Path) -> None:
+    """Workers belong to the program's process group; those who watch over them do not."""
+    code = """
+ex = executor(1)
+f = ex.submit(hold, GATE)
+tell("ready")
+tell("got", f.result() > 0)
+ex.shutdown()
+"""
+    with started(code, gate.path, folder=tmp_path) as program:
+        program.heard("ready")
+        (worker,) = gate.pids()
+        below = program.watch()
+        assert os.getpgid(worker) == program.pid
+        keepers = [pid for pid in below if os.getpgid(pid) != program.pid]
+        assert len(keepers) == 2
+        os.killpg(program.pid, signal.SIGTSTP)
+        stopped = psutil.STATUS_STOPPED
+        assert eventually(lambda: psutil.Process(worker).status() == stopped)
+        os.killpg(program.pid, signal.SIGCONT)
+        gate.open()
+        program.heard("got True")
+        assert program.ends() == 0

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from exits.programs import started
 from gates import Gate
-
-sys.path.insert(0, str(Path(__file__).parent))
-from programs import started  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes by pidfd")
 
