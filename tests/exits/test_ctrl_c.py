@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from conftest import eventually
-from exits.programs import started
 from gates import Gate
+from programs import started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes by pidfd")
 

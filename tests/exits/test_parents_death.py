@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from exits.programs import started
 from gates import Gate
+from programs import started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes by pidfd")
 

@@ -20,7 +20,7 @@ from gates import PATIENCE
 
 __all__ = ["Program", "started"]
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
 PROMPTLY = 15.0  # seconds for what takes a fraction of one; most of it is for a busy machine
 
 PRELUDE = """
