@@ -46,12 +46,11 @@ class Finalizer:
             self.outcome = error
 
     def interrupts_a_submit(self, what: Callable[[], Any]) -> Any:
-        """What it comes to when it is called there; fails if that locks up."""
+        """What it comes to when it is called there. Should that lock up, the test's limit ends it."""
         self._waiting.append(what)
         thread = threading.Thread(target=self._submit, daemon=True)
         thread.start()
-        thread.join(PATIENCE / 4)
-        assert not thread.is_alive(), "it locked up"
+        thread.join()
         return self.outcome
 
     def _submit(self) -> None:
@@ -148,8 +147,7 @@ def test_whoever_holds_what_all_futures_share_is_not_left_waiting(
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(PATIENCE / 4)
-    assert not thread.is_alive()
+    thread.join()
     state, killed = asked
     assert state in (State.WAITING, State.RUNNING)  # as the loop has heard last
     assert killed is executor.capabilities.kills

@@ -24,6 +24,7 @@ while not running.running():
     pass
 child = os.fork()
 if child == 0:
+    signal.alarm(20)  # should it wait for ever
 {child}
 _, status = os.waitpid(child, 0)
 tell("child", os.waitstatus_to_exitcode(status))
