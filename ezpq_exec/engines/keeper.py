@@ -159,11 +159,11 @@ class Keeper:
     def _condemn(self, worker: _Worker, ticket: int, reason: str) -> bool:
         """Decide between the end of that job and its worker's; True if it is the worker's."""
         page = self._page
-        if page.last > ticket or (page.last == ticket and page.running != ticket):
-            return False  # it has ended: its answer is on the way
+        if page.has_ended(ticket):
+            return False  # its answer is on the way
         page.condemn(ticket)
         worker.dump.take(worker.pid)
-        if page.last == ticket and page.running != ticket:
+        if page.has_ended(ticket):
             page.condemn(0)
             return False
         worker.reason = reason
