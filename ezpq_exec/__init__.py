@@ -25,7 +25,7 @@ _HOMES = {
     "QueueTimeout": "errors",
     "RemoteError": "errors",
     "State": "jobs",
-    "Stats": "executor",
+    "Stats": "stats",
     "UnsupportedOption": "errors",
     "Verdict": "jobs",
     "WorkerDied": "errors",
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from .errors import UnsupportedOption as UnsupportedOption
     from .errors import WorkerDied as WorkerDied
     from .executor import PriorityExecutor as PriorityExecutor
-    from .executor import Stats as Stats
     from .future import JobFuture as JobFuture
     from .jobs import JobInfo as JobInfo
     from .jobs import State as State
     from .jobs import Verdict as Verdict
+    from .stats import Stats as Stats
 
 
 def __getattr__(name: str) -> Any:

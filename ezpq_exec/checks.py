@@ -7,16 +7,22 @@ from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
 
-from .engines.base import Setup
+from .engines.base import Capabilities, Setup
+from .errors import UnsupportedOption
+from .places import Places
 
 __all__ = [
     "broken_processes",
     "broken_threads",
     "check_callable",
+    "check_kills",
+    "check_limit",
     "check_setup",
     "check_timeout",
     "check_workers",
 ]
+
+WHEN_FULL = "block", "raise"
 
 
 def check_callable(function: object) -> None:
@@ -39,6 +45,25 @@ def check_workers(name: str, count: object) -> None:
         raise TypeError(f"{name} must be an integer, not {count!r}")
     if count <= 0:
         raise ValueError(f"{name} must be greater than 0, not {count!r}")
+
+
+def check_kills(what: str, capabilities: Capabilities) -> None:
+    """Raise UnsupportedOption if the engine cannot end a running job."""
+    if not capabilities.kills:
+        raise UnsupportedOption(f"{what}() needs an engine that can kill, which this one cannot")
+
+
+def check_limit(max_pending: object, when_full: object) -> Places | None:
+    """The places for jobs, None if there is no limit; TypeError or ValueError if it is not that."""
+    if when_full not in WHEN_FULL:
+        raise ValueError(f"when_full must be one of {WHEN_FULL}, not {when_full!r}")
+    if max_pending is None:
+        return None
+    if not isinstance(max_pending, int) or isinstance(max_pending, bool):
+        raise TypeError(f"max_pending must be an integer or None, not {max_pending!r}")
+    if max_pending < 1:
+        raise ValueError(f"max_pending must be None or > 0, not {max_pending!r}")
+    return Places(max_pending, blocks=when_full == "block")
 
 
 def check_setup(initializer: object, initargs: object, max_tasks: object) -> Setup:

@@ -52,12 +52,14 @@ class Kill(NamedTuple):
     """End the worker of `slot`, and its whole tree, while it has `job`; then report it lost.
 
     `force`: an earlier attempt, by the engine itself or on command, has come to nothing.
+    `gentle`: ask it to end first, by SIGTERM, and kill it if it does not.
     """
 
     slot: int
     job: Job
     reason: Verdict
     force: bool = False
+    gentle: bool = False
 
 
 class Look(NamedTuple):

@@ -11,9 +11,17 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["SharedCondition"]
+__all__ = ["SharedCondition", "is_held"]
+
+
+class Owner(Protocol):
+    """Whose future it is that is waited on."""
+
+    def check_process(self) -> None:
+        """Raise RuntimeError if there is nobody in this process who would resolve it."""
+
 
 _lock = threading.RLock()
 
@@ -27,7 +35,7 @@ class SharedCondition:
     False
     """
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_owner", "_waiters")
 
     # The lock's own methods: a `with` then runs in C.
     acquire = _lock.acquire
@@ -35,16 +43,28 @@ class SharedCondition:
     __enter__ = _lock.__enter__
     __exit__ = _lock.__exit__
 
-    @classmethod
-    def lock(cls) -> AbstractContextManager[object]:
+    @staticmethod
+    def lock() -> AbstractContextManager[object]:
         """The lock that all share."""
         return _lock
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Owner | None = None) -> None:
         self._waiters: Sequence[Any] = ()
+        self._owner = owner
+
+    @staticmethod
+    def is_held() -> bool:
+        """Whether this thread holds the lock."""
+        return is_held(_lock)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let go of the lock until notified, or for `timeout` seconds; False if not notified."""
+        """Let go of the lock until notified, or for `timeout` seconds; False if not notified.
+
+        Raises:
+            RuntimeError: this process is a fork, in which nobody would notify.
+        """
+        if self._owner is not None:
+            self._owner.check_process()
         waiter = threading.Lock()
         waiter.acquire()
         self._waiters = (*self._waiters, waiter)
@@ -64,9 +84,26 @@ class SharedCondition:
             waiter.release()
 
 
+def is_held(lock: Any) -> bool:
+    """Whether this thread holds `lock`, which is an RLock.
+
+    >>> lock = threading.RLock()
+    >>> with lock:
+    ...     is_held(lock)
+    True
+    >>> is_held(lock)
+    False
+    """
+    try:
+        threading.Condition(lock).notify()  # the public way to ask: it refuses who does not
+    except RuntimeError:
+        return False
+    return True
+
+
 def _renew_in_child() -> None:
-    global _lock
     """A fork may have come while another thread, which the child lacks, held the lock."""
+    global _lock
     fresh = _lock = threading.RLock()
     SharedCondition.acquire = fresh.acquire
     SharedCondition.release = fresh.release

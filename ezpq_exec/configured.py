@@ -51,6 +51,10 @@ class ConfiguredExecutor(Executor):
         """The same executor, with these options over those that are set here."""
         return ConfiguredExecutor(self._executor, self._options.but(options))
 
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """See `PriorityExecutor.__exit__`."""
+        self._executor.__exit__(kind, *exception)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See `PriorityExecutor.shutdown`."""
         self._executor.shutdown(wait, cancel_futures=cancel_futures)

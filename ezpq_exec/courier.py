@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from .condition import is_held
+
 __all__ = ["Courier"]
 
 _log = logging.getLogger("ezpq_exec")
@@ -22,18 +24,29 @@ class Courier:
         # Guards _thread, and that nothing is put behind the end; re-entrant, for finalizers.
         self._lock = threading.RLock()
         self._closed = False
+        self._ended = threading.Event()  # to be awaited before the thread, as the loop's
 
     def send(self, errand: Callable[[], object]) -> None:
         """Have `errand` done; at once, and here, if the courier is closed."""
         with self._lock:
             if not self._closed:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=_work, args=(self._errands,))
+                    self._thread = threading.Thread(target=_work, args=(self._errands, self._ended))
                     self._thread.name = self._name
                     self._thread.start()
                 self._errands.put(errand)
                 return
         _do(errand)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this thread is in the middle of sending it something."""
+        return is_held(self._lock)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is its thread, or one that is in the middle of sending it something."""
+        return self._thread is threading.current_thread() or self.is_held
 
     def close(self) -> None:
         """Do what is left, then end."""
@@ -47,13 +60,15 @@ class Courier:
         """Wait for the end, unless this is the courier's own thread."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
+            self._ended.wait()
             thread.join()
 
 
-def _work(errands: queue.SimpleQueue[Callable[[], object] | None]) -> None:
+def _work(errands: queue.SimpleQueue[Callable[[], object] | None], ended: threading.Event) -> None:
     while True:
         errand = errands.get()
         if errand is None:
+            ended.set()
             return
         _do(errand)
         del errand  # while waiting, keep nothing alive

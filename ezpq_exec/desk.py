@@ -9,13 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from . import exits
+from . import ending, exits
 from .commands import Command
-from .condition import SharedCondition
+from .condition import SharedCondition, is_held
 from .engines.base import Engine, Line
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
 from .offers import Handover
+from .places import Places
 from .scheduler import Scheduler
 
 __all__ = ["Desk"]
@@ -24,8 +25,8 @@ __all__ = ["Desk"]
 class Desk(Loop):
     """A loop, with what any thread may ask of it. The interpreter does not exit before it ends."""
 
-    def __init__(self, engine: Engine, scheduler: Scheduler) -> None:
-        super().__init__(engine, scheduler)
+    def __init__(self, engine: Engine, scheduler: Scheduler, places: Places | None = None) -> None:
+        super().__init__(engine, scheduler, places=places)
         exits.register(self)
 
     def ask(self, question: Callable[[float], tuple[Any, list[Command]]]) -> Any:
@@ -41,13 +42,39 @@ class Desk(Loop):
             answer.set_result(value)
             return commands
 
-        if threading.current_thread() is self._thread:  # from a finalizer, say: nobody can wait
-            raise RuntimeError("the executor's own thread cannot wait for itself")
+        if not self.may_wait:
+            raise RuntimeError(
+                "this cannot be asked from here: a finalizer or the like runs in the midst of the "
+                "executor's own work, which cannot wait for itself"
+            )
         self.tell(put)
         if self._done:  # the scheduler is nobody's now, and can be asked here
+            self._ended.wait()
             self._thread.join()
             self._read_mail(time.monotonic())
         return answer.result()
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether this thread may wait for the loop: not where the loop waits for this thread.
+
+        For a finalizer, or a signal's handler, runs in the midst of anything: on the loop's own
+        thread, or while a lock is held that the loop will need.
+        """
+        return not (
+            threading.current_thread() is self._thread
+            or is_held(self._gate.lock)
+            or SharedCondition.is_held()
+            or self._resolver.decodes_here
+        )
+
+    def may_wait_for_place(self) -> bool:
+        """Whether this thread may wait for a job to end: not a callback, nor a job that runs here."""
+        return self.may_wait and not self._resolver.runs_here and not self._engine.works_here()
+
+    def check_process(self) -> None:
+        """Raise RuntimeError in a fork of the process that the executor was made in."""
+        self._gate.check_process()
 
     def check_open(self) -> None:
         """Raise RuntimeError unless jobs are taken."""
@@ -82,7 +109,11 @@ class Desk(Loop):
         """Wait for the answer to a job that was handed over on this side of the loop.
 
         The future is resolved then, or whoever is to resolve it knows of it; or the time is over.
+
+        Raises:
+            RuntimeError: this process is a fork of the executor's.
         """
+        self._gate.check_process()
         line = self._engine.line(record.taken[0], record.job.number)
         if line is None:
             return
@@ -114,11 +145,27 @@ class Desk(Loop):
             return  # a fork, which has none of the threads that it would take
         with self._gate.lock:
             if not self._gate.is_shut or cancel:
-                self._gate.is_shut = True
+                self._gate.shut()
                 self.post(functools.partial(self._scheduler.close, cancel=cancel))
+
+    def abort(self, gentle: bool = False) -> bool:
+        """Take no more, cancel those that wait, kill those that run; whether that can be done.
+
+        `gentle`: by SIGTERM, as far as that goes.
+        """
+        if not self._gate.is_ours:
+            return False
+        with self._gate.lock:
+            self._gate.shut()
+            self.post(functools.partial(ending.abort, self._scheduler, gentle=gentle))
+        return self._engine.capabilities.kills
 
     def cancelled(self, job: Job) -> None:
         """The future of `job` has just been cancelled."""
+        if not self._gate.is_ours:
+            return  # a fork's copy of it, of which the job knows nothing
+        if self._gate.places is not None:
+            self._gate.places.give_back(job.number)
         self.post(self._scheduler.cancelled, job)
 
     def hold(self, job: Job) -> bool:
@@ -128,7 +175,7 @@ class Desk(Loop):
             job.held = True
             return not job.ahead and job.state is State.WAITING, []
 
-        return bool(self.ask(question))
+        return self.may_wait and bool(self.ask(question))
 
     def kill(self, job: Job) -> bool:
         """Kill `job` if it runs; whether it will be."""
@@ -141,6 +188,11 @@ class Desk(Loop):
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
             return doomed, commands
 
+        if not self.may_wait:
+            self.tell(ending.give_up, self._scheduler, job)
+            # What was told to run may be in a letter that the loop has not read.
+            runs = job.announced or job.state is not State.WAITING
+            return job.state is not State.DONE and (not runs or self._engine.capabilities.kills)
         return bool(self.ask(question))
 
     def reprioritize(self, job: Job, priority: Any) -> bool:
@@ -161,17 +213,21 @@ class Desk(Loop):
                 started = self._engine.begun(job.slot, job.number)
             return describe(job, started=started, wall=time.time() - now, exception=None), []
 
-        if threading.current_thread() is self._thread:
+        if not self.may_wait:
             return question(time.monotonic())[0]
         info: JobInfo = self.ask(question)
         return info
 
     def call_back(self, callback: Callable[[], object]) -> None:
-        """Have a user's callback called."""
+        """Have a user's callback called; here, in a fork, which has no thread for it."""
+        if not self._gate.is_ours:
+            callback()
+            return
         self._resolver.call_back(callback)
 
     def join(self) -> None:
-        """Wait for the end of all its threads but the caller's own."""
-        if self._thread is not threading.current_thread():
+        """Wait for the end of all its threads, if this is none of them and they need not wait."""
+        if self._gate.is_ours and self.may_wait:
+            self._ended.wait()
             self._thread.join()
-        self._resolver.join()
+            self._resolver.join()

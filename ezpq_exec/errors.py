@@ -147,4 +147,4 @@ class UnsupportedOption(ValueError):
 
 
 class ExecutorFull(queue.Full):
-    """There is no room for another waiting job."""
+    """As many jobs as `max_pending` allows are not done, and `submit` is not to wait, or may not."""

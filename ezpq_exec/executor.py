@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, NoReturn, ParamSpec, TypeVar
 
 from . import mapping
 from .checks import (
     broken_processes,
     broken_threads,
     check_callable,
+    check_kills,
+    check_limit,
     check_setup,
     check_timeout,
     check_workers,
@@ -22,10 +23,10 @@ from .desk import Desk
 from .engines.base import Capabilities, Engine
 from .engines.choice import choose, default_workers
 from .future import JobFuture
-from .intake import Intake
-from .jobs import Verdict
+from .intake import BoundedIntake, Intake
 from .options import Options
 from .scheduler import Scheduler
+from .stats import Stats, count
 
 __all__ = ["PriorityExecutor", "Stats"]
 
@@ -33,28 +34,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _GRACE = 1.0  # seconds by which an engine's own deadlines may be missed before the parent acts
-
-
-@dataclass(frozen=True)
-class Stats:
-    """An executor's counts at one moment.
-
-    Attributes:
-        waiting, running: jobs.
-        settled: jobs by verdict, those with none left out.
-        workers_started: workers that became ready.
-        workers_retired: those that left in good order, after their number of tasks or a `resize`.
-        workers_killed: those killed for a timeout or on request.
-        workers_died: those that ended by themselves.
-    """
-
-    waiting: int
-    running: int
-    settled: Mapping[Verdict, int]
-    workers_started: int
-    workers_retired: int
-    workers_killed: int
-    workers_died: int
 
 
 class PriorityExecutor(Executor):
@@ -70,6 +49,9 @@ class PriorityExecutor(Executor):
             executor is broken.
         initargs: its arguments.
         max_tasks_per_child: jobs after which a worker is replaced; None for never. Processes only.
+        max_pending: how many jobs may be submitted and not done; None for any number.
+        when_full: what `submit` does when there are as many: "block" until one is done, or "raise"
+            `ExecutorFull`.
         start_timeout: seconds that a worker may take to become ready, initializer included.
 
     Raises:
@@ -91,9 +73,12 @@ class PriorityExecutor(Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
+        max_pending: int | None = None,
+        when_full: Literal["block", "raise"] = "block",
         start_timeout: float = 60.0,
     ) -> None:
         setup = check_setup(initializer, initargs, max_tasks_per_child)
+        places = check_limit(max_pending, when_full)
         check_timeout("start_timeout", start_timeout)
         if max_workers is not None:
             check_workers("max_workers", max_workers)
@@ -110,8 +95,12 @@ class PriorityExecutor(Executor):
             unready=broken_processes if capabilities.isolates else broken_threads,
             queues=capabilities.queues and max_tasks_per_child is None,
         )
-        self._loop = Desk(chosen, self._scheduler)
-        self._intake = Intake(chosen, self._loop)
+        self._loop = Desk(chosen, self._scheduler, places)
+        self._intake = (
+            Intake(chosen, self._loop)
+            if places is None
+            else BoundedIntake(chosen, self._loop, places)
+        )
         self._options = Options()
         self._capabilities = capabilities
         # At exit it is `exits` that finishes the loop, and at the right moment.
@@ -134,6 +123,19 @@ class PriorityExecutor(Executor):
             TypeError: `fn` is not callable.
             RuntimeError: the executor was shut down, or the interpreter is about to exit.
             BrokenExecutor: no worker can be started.
+            ExecutorFull: there are `max_pending` jobs that are not done; and `when_full` is
+                "raise", or this is a callback, a finalizer, or a job in one of the executor's
+                threads, none of which can wait for a job to end.
+
+        >>> from ezpq_exec import ExecutorFull
+        >>> with PriorityExecutor(1, engine="threads", max_pending=2, when_full="raise") as ex:
+        ...     ex.pause()
+        ...     first, second = ex.submit(abs, -1), ex.submit(abs, -2)
+        ...     try:
+        ...         ex.submit(abs, -3)
+        ...     except ExecutorFull as error:
+        ...         print(error)
+        there are 2 jobs that are not done, which is max_pending
         """
         return self._intake.submit(self._options, fn, args, kwargs)
 
@@ -196,22 +198,7 @@ class PriorityExecutor(Executor):
 
     def stats(self) -> Stats:
         """Counts of jobs and workers, all of the same moment."""
-        scheduler = self._scheduler
-
-        def question(_: float) -> tuple[Stats, list[Any]]:
-            workers = scheduler.workers
-            counts = Stats(
-                waiting=scheduler.waiting,
-                running=scheduler.running,
-                settled={verdict: n for verdict, n in scheduler.settled.items() if n},
-                workers_started=workers["started"],
-                workers_retired=workers["retired"],
-                workers_killed=workers["killed"],
-                workers_died=workers["died"],
-            )
-            return counts, []
-
-        answer: Stats = self._loop.ask(question)
+        answer: Stats = self._loop.ask(lambda _: (count(self._scheduler), []))
         return answer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -224,6 +211,60 @@ class PriorityExecutor(Executor):
         self._loop.finish(cancel_futures)
         if wait:
             self._loop.join()
+
+    def kill_workers(self) -> None:
+        """Shut down at once: cancel the jobs that wait, kill those that run. It does not wait.
+
+        The futures of running jobs raise `JobKilled` once their processes, and all that these
+        started, are gone. `shutdown()` waits for that.
+
+        Raises:
+            UnsupportedOption: the engine cannot kill.
+
+        >>> ex = PriorityExecutor(1)
+        >>> ex.pause()
+        >>> future = ex.submit(abs, -1)
+        >>> ex.kill_workers()
+        >>> ex.shutdown()
+        >>> future.cancelled()
+        True
+        """
+        check_kills("kill_workers", self._capabilities)
+        self._loop.check_process()
+        self._loop.abort()
+
+    def terminate_workers(self) -> None:
+        """As `kill_workers`, but running jobs are sent SIGTERM, and killed only 5 seconds later.
+
+        So a job may put something in order by a handler for SIGTERM. It cannot finish: its future
+        raises `JobKilled` in any case. On Windows there is no SIGTERM, and it is killed.
+
+        Raises:
+            UnsupportedOption: the engine cannot kill.
+        """
+        check_kills("terminate_workers", self._capabilities)
+        self._loop.check_process()
+        self._loop.abort(gentle=True)
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Shut down and wait; where Ctrl-C ends the block, or the waiting, kill what can be killed.
+
+        What waits is cancelled then, and running jobs end as by `kill_workers`. A job that runs in
+        a thread cannot be killed, and is waited for.
+        """
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            try:
+                self.shutdown(wait=True)
+            except KeyboardInterrupt:
+                self._loop.abort()
+                self._loop.join()
+                raise
+        else:
+            self._loop.abort()
+            self._loop.join()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an executor cannot be pickled: a job that needs one can make its own")
 
     # What `ConfiguredExecutor` is made of ------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The end of the interpreter: what was submitted is finished first, and nothing more is taken.
 
+But where it is Ctrl-C that ends the program, what waits is cancelled, and what runs is killed.
+
 `threading._register_atexit` is concurrent.futures' own way to be called before non-daemon threads
 are joined; with plain `atexit`, which comes after that, an idle loop would hang the exit for ever.
 The name was read in CPython 3.10 to 3.14.
@@ -11,6 +13,7 @@ children, of which the root may be one. So there a finalizer of multiprocessing'
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from multiprocessing import util
@@ -25,12 +28,15 @@ class Finishing(Protocol):
     def finish(self) -> None:
         """Take no more, finish what there is; do not wait."""
 
+    def abort(self) -> bool:
+        """As `finish`, but cancel and kill what can be; whether what runs could."""
+
     def join(self) -> None:
         """Wait until that is done."""
 
 
 _live: weakref.WeakSet[Finishing] = weakref.WeakSet()
-_lock = threading.Lock()  # guards _live and _begun
+_lock = threading.RLock()  # guards _live and _begun; re-entrant, for a finalizer's executor
 _begun = False
 _in_child: util.Finalize | None = None
 
@@ -54,19 +60,47 @@ def _finish_all() -> None:
     with _lock:
         _begun = True
         live = list(_live)
+    if _was_interrupted():
+        _abort(live)
     for loop in live:
         loop.finish()
-    for loop in live:
-        loop.join()
-    from .engines import close_leftovers
+    try:
+        _await(live)
+    finally:
+        from .engines import close_leftovers
 
-    close_leftovers()
+        close_leftovers()
+
+
+def _await(live: list[Finishing]) -> None:
+    try:
+        for loop in live:
+            loop.join()
+    except KeyboardInterrupt:
+        for loop in _abort(live):
+            loop.join()
+        raise
+
+
+def _abort(live: list[Finishing]) -> list[Finishing]:
+    """End them all at once; those that will be over soon."""
+    return [loop for loop in live if loop.abort()]
+
+
+def _was_interrupted() -> bool:
+    """Whether it is Ctrl-C that ends the program: the interpreter keeps what nobody caught.
+
+    At a prompt it keeps that, too, and goes on; so there it says nothing.
+    """
+    last = getattr(sys, "last_type", None)
+    at_prompt = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+    return not at_prompt and isinstance(last, type) and issubclass(last, KeyboardInterrupt)
 
 
 def _forget_in_child() -> None:
     """A fork has none of the threads that its parent's loops are."""
     global _lock, _in_child
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _in_child = None
     _live.clear()
 

@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from .condition import SharedCondition
 from .jobs import Job, JobInfo, State, describe
@@ -23,6 +23,7 @@ T = TypeVar("T")
 class Owner(Protocol):
     """What a future asks of the loop that will resolve it."""
 
+    def check_process(self) -> None: ...
     def cancelled(self, job: Job) -> None: ...
     def hold(self, job: Job) -> bool: ...
     def kill(self, job: Job) -> bool: ...
@@ -77,12 +78,18 @@ class JobFuture(Future[T]):
             self._owner.remind()
         condition: SharedCondition | None = attributes.get("lazy_condition")
         if condition is None:  # two threads may come here at once, and must get the same one
-            condition = attributes.setdefault("lazy_condition", SharedCondition())
+            condition = attributes.setdefault("lazy_condition", SharedCondition(self._owner))
         return condition
 
     def __repr__(self) -> str:
         job = self._job
         return f"<JobFuture of job {job.number} ({job.name}): {job.state.value}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be pickled, for it belongs to the executor that it came from: "
+            "pass its result() to another job, not the future"
+        )
 
     @property
     def priority(self) -> Any:
@@ -163,7 +170,8 @@ class JobFuture(Future[T]):
                 return self._cancel()
         if not self._owner.hold(self._job):  # its worker has begun it, though nobody heard yet
             return False
-        return self._cancel()
+        with self._condition:
+            return self._cancel()
 
     def _cancel(self) -> bool:
         already = self.cancelled()
@@ -198,6 +206,9 @@ class JobFuture(Future[T]):
         Returns:
             True if it will not end by itself: its future raises CancelledError or JobKilled.
             False if it has ended already, or runs where it cannot be killed (threads).
+
+        A finalizer may call this, too. Where it interrupts the executor itself, it cannot wait for
+        the decision, and the answer is what is known then.
         """
         return self.cancel() or (not self.done() and self._owner.kill(self._job))
 
@@ -221,6 +232,7 @@ class JobFuture(Future[T]):
         """As `add_done_callback`, but on the thread that resolves: for what is quick and safe."""
         with self._condition:
             if not self.done():
+                self._owner.check_process()
                 if type(self._listeners) is tuple:  # none has ever been here
                     super().add_done_callback(_tell)
                 self._listeners = [*self._listeners, listener]

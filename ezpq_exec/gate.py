@@ -6,6 +6,7 @@ import os
 import threading
 
 from . import exits
+from .places import Places
 
 __all__ = ["Gate"]
 
@@ -28,12 +29,25 @@ class Gate:
     that says that nothing will be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places | None = None) -> None:
         self.lock = threading.RLock()  # re-entrant, since a finalizer may submit
         self.is_shut = False
         self.broken: BaseException | None = None
+        self.places = places  # None: any number of jobs is taken
         self.process = os.getpid()
         self._forks = _forks
+
+    def shut(self) -> None:
+        """Take no more jobs; whoever waits for a place is told so."""
+        self.is_shut = True
+        if self.places is not None:
+            self.places.close()
+
+    def break_down(self, cause: BaseException) -> None:
+        """As `shut`, because none could be run."""
+        self.broken = cause
+        if self.places is not None:
+            self.places.close()
 
     @property
     def is_ours(self) -> bool:

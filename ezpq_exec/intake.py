@@ -13,8 +13,9 @@ from .engines.base import Engine
 from .future import JobFuture
 from .jobs import Call, Job
 from .options import Options
+from .places import Places
 
-__all__ = ["Intake"]
+__all__ = ["BoundedIntake", "Intake"]
 
 _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
 
@@ -34,8 +35,9 @@ class Intake:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         packed_function: Any = None,
+        number: int = 0,
     ) -> JobFuture[Any]:
-        """Accept one call.
+        """Accept one call. `number`: the job's, if it has one already.
 
         Raises:
             TypeError: `function` is not callable.
@@ -49,7 +51,7 @@ class Intake:
             payload = self._engine.pack(call, packed_function)
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
-        job = Job(next(self._numbers), call, options, payload, time.monotonic())
+        job = Job(number or next(self._numbers), call, options, payload, time.monotonic())
         future: JobFuture[Any] = JobFuture(job, self._loop)
         job.future = future
         self._loop.submit(job, error)
@@ -64,3 +66,36 @@ class Intake:
         except Exception:
             packed = None  # each future is to tell, in `submit`
         return lambda *args: self.submit(options, function, args, _NOTHING, packed)
+
+
+class BoundedIntake(Intake):
+    """As `Intake`, for as many jobs as there are places. A call is packed when it has its place."""
+
+    def __init__(self, engine: Engine, loop: Desk, places: Places) -> None:
+        super().__init__(engine, loop)
+        self._places = places
+
+    def submit(
+        self,
+        options: Options,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        packed_function: Any = None,
+        number: int = 0,
+    ) -> JobFuture[Any]:
+        """As `Intake.submit`, once there is a place.
+
+        Raises:
+            ExecutorFull: there is none, and this thread is not to wait for one, or may not.
+        """
+        check_callable(function)
+        self._loop.check_open()
+        number = next(self._numbers)
+        try:
+            self._places.take(number, self._loop.may_wait_for_place)
+            return super().submit(options, function, args, kwargs, packed_function, number)
+        except BaseException:
+            # Not taken, or else struck by Ctrl-C on its last steps: a job whose future nobody has.
+            self._places.give_back(number)
+            raise

@@ -36,6 +36,7 @@ from .gate import Gate
 from .jobs import Job, State, Verdict
 from .mailbox import Mailbox
 from .offers import Handover, Offers
+from .places import Places
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
@@ -56,6 +57,7 @@ class Loop:
         engine: Engine,
         scheduler: Scheduler,
         name: str = "ezpq_exec",
+        places: Places | None = None,
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
@@ -64,9 +66,12 @@ class Loop:
         self._offers = Offers(engine)
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
-        self._resolver = Resolver(name, self._recount)
+        self._resolver = Resolver(name, self._recount, places)
         self._done = False
-        self._gate = Gate()
+        self._gate = Gate(places)
+        # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
+        # Ctrl-C strikes its `join`.
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop")
         self._thread.start()
 
@@ -94,9 +99,12 @@ class Loop:
         except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
-        self._settle()
-        self._resolver.close()
-        self._read_mail(time.monotonic())
+        try:
+            self._settle()
+            self._resolver.close()
+            self._read_mail(time.monotonic())
+        finally:
+            self._ended.set()
 
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
@@ -231,6 +239,8 @@ class Loop:
         """Obey what comes more rarely."""
         engine = self._engine
         match command:
+            case Kill(slot, job, reason, gentle=True):
+                engine.terminate(slot, job.number, reason)
             case Kill(slot, job, reason, force):
                 engine.kill(slot, job.number, reason, force=force)
             case Look(slot, job):
@@ -243,7 +253,7 @@ class Loop:
             case Retire(slot):
                 engine.retire(slot)
             case Break(cause):
-                self._gate.broken = cause
+                self._gate.break_down(cause)
             case Close():
                 engine.close()
         return []
@@ -265,7 +275,7 @@ class Loop:
         broken = BrokenExecutor(f"the executor failed: {failure!r}")
         broken.__cause__ = failure
         with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
-            self._gate.broken = broken
+            self._gate.break_down(broken)
         jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
         self._settles.clear()
         jobs += [record.job for record, _ in self._offers.read()]

@@ -82,7 +82,13 @@ def results(
     """
     end = None if timeout is None else time.monotonic() + timeout
     remaining = iter(calls)
-    futures = deque(submit(*args) for args in itertools.islice(remaining, buffersize))
+    futures: deque[Future[Any]] = deque()
+    try:
+        futures.extend(submit(*args) for args in itertools.islice(remaining, buffersize))
+    except BaseException:  # the items' own, Ctrl-C, or no room: nobody will ask for the results
+        for future in futures:
+            future.cancel()
+        raise
 
     def give() -> Iterator[Any]:
         try:

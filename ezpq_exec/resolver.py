@@ -12,6 +12,7 @@ from . import packing
 from .courier import Courier
 from .jobs import Job, Outcome, Verdict
 from .offers import Handover
+from .places import Places
 
 __all__ = ["Resolver"]
 
@@ -22,16 +23,33 @@ class Resolver:
     Args:
         name: of the couriers' threads.
         recount: is told when a verdict turns out to be another: the wrong one, the right one.
+        places: from which those who are told of a job find its own given back.
     """
 
-    def __init__(self, name: str, recount: Callable[[Verdict, Verdict], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        recount: Callable[[Verdict, Verdict], None],
+        places: Places | None = None,
+    ) -> None:
         self._recount = recount
+        self._places = places
         self._callbacks = Courier(f"{name}-callbacks")
         self._decoder = Courier(f"{name}-results")
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Have a user's callback called."""
         self._callbacks.send(callback)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this thread is one of the couriers', or is sending one of them something."""
+        return self._callbacks.is_here or self.decodes_here
+
+    @property
+    def decodes_here(self) -> bool:
+        """Whether this is the thread that unpickles, or one that is sending a courier something."""
+        return self._decoder.is_here or self._callbacks.is_held
 
     def close(self) -> None:
         """Resolve what is left; callbacks go on until they are through."""
@@ -57,6 +75,8 @@ class Resolver:
         if outcome.verdict is not Verdict.RETURNED or not packing.is_quick(outcome.value):
             return False
         value = packing.unpack_result(outcome.value)
+        if self._places is not None:
+            self._places.give_back(job.number)
         job.processed = time.monotonic()
         return job.future is not None and job.future.resolve_alone(value)
 
@@ -70,6 +90,8 @@ class Resolver:
         value, verdict = outcome.value, outcome.verdict
         if outcome.packed:
             value, verdict = self._unpack(outcome)
+        if self._places is not None:
+            self._places.give_back(job.number)
         job.processed = time.monotonic()
         if verdict is Verdict.CANCELLED and not job.announced:
             Future.cancel(future)

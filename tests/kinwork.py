@@ -6,7 +6,7 @@ import multiprocessing
 import os
 
 import workload
-from gates import say
+from gates import hold, say
 
 
 def family(gate: str) -> None:
@@ -46,3 +46,11 @@ def nested_map() -> list[int]:
 
     with PriorityExecutor(2) as executor:
         return list(executor.map(abs, [-1, -2]))
+
+
+def nested_hold(gate: str) -> int:
+    """Wait for a job that waits in a worker of an executor of its own."""
+    from ezpq_exec import PriorityExecutor
+
+    with PriorityExecutor(1) as executor:
+        return executor.submit(hold, gate).result()

@@ -21,6 +21,8 @@ from typing import Any
 from ..jobs import Verdict
 from . import lone
 from .channel import Channel
+from .children import disown_in_forks
+from .deafness import deafen
 from .messages import Died
 
 __all__ = ["PATIENCE", "Attendant", "portable"]
@@ -94,6 +96,15 @@ class Attendant:
             return
         self._killers.append(killer)
 
+    def terminate(self) -> None:
+        """Ask the worker, which is up, to end."""
+        process = self._process
+        if process is not None and not self._is_gone.is_set():
+            try:
+                process.terminate()
+            except OSError:
+                pass  # gone, or not ours
+
     def job_begun(self) -> float | None:
         """When the job in hand began, if it may have; None if it surely has not.
 
@@ -149,12 +160,14 @@ class Attendant:
     def _start(self, theirs: socket.socket, lifeline: socket.socket) -> Any:
         from loky.backend import get_context
 
+        deafen()
         process = get_context("loky").Process(
             target=lone.main,
             args=(portable(theirs), portable(lifeline)),
             name=f"ezpq_exec-worker-{self.slot}",
             daemon=False,  # daemons may have no children
         )
+        disown_in_forks(process)
         process.start()
         return process
 

@@ -161,6 +161,10 @@ class Engine(abc.ABC):
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """End the worker of `slot` if it still has job `number`. `force`: the first try failed."""
 
+    def terminate(self, slot: int, number: int, reason: Verdict) -> None:
+        """As `kill`, but the worker is sent SIGTERM first, and has a few seconds to end by it."""
+        self.kill(slot, number, reason)
+
     @abc.abstractmethod
     def retire(self, slot: int) -> None:
         """Let the worker of `slot`, which has no job, go; nothing more is reported of it."""
@@ -168,6 +172,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def begun(self, slot: int, number: int) -> float | None:
         """When job `number` began in `slot` (monotonic seconds); None if it has not."""
+
+    def works_here(self) -> bool:
+        """Whether the calling thread is one that runs jobs. Any thread may call this."""
+        return False
 
     @abc.abstractmethod
     def wait(self, timeout: float | None) -> Iterable[Report]:

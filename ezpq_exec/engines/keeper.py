@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import pickle
 import select
+import signal
 import socket
 import time
 
@@ -144,7 +145,7 @@ class Keeper:
         now = time.monotonic()
         if self._leave_by is not None and self._leave_by <= now:
             return True
-        if worker.wake_at is None or worker.wake_at > now:
+        if worker.wake_at is None or worker.wake_at > now or worker.reason is not None:
             return False
         worker.wake_at = None
         ticket, deadline = self._page.running, self._page.deadline
@@ -158,11 +159,11 @@ class Keeper:
     def _condemn(self, worker: _Worker, ticket: int, reason: str) -> bool:
         """Decide between the end of that job and its worker's; True if it is the worker's."""
         page = self._page
-        if page.last > ticket or (page.last == ticket and page.running != ticket):
-            return False  # it has ended: its answer is on the way
+        if page.has_ended(ticket):
+            return False  # its answer is on the way
         page.condemn(ticket)
         worker.dump.take(worker.pid)
-        if page.last == ticket and page.running != ticket:
+        if page.has_ended(ticket):
             page.condemn(0)
             return False
         worker.reason = reason
@@ -179,6 +180,11 @@ class Keeper:
         order = Order(*pickle.loads(data))
         if order.what == "kill":
             return self._condemn(worker, order.ticket, order.reason)
+        if order.what == "terminate":
+            if self._condemn(worker, order.ticket, order.reason):
+                os.kill(worker.pid, signal.SIGTERM)
+                self._leave_by = time.monotonic() + PATIENCE
+            return False
         if order.what == "end":
             self._retiring = True
             return True

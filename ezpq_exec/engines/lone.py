@@ -6,12 +6,14 @@ job that holds the GIL goes on until it lets go.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
 import threading
 from multiprocessing import current_process
 
+from .deafness import ignore
 from .worker import serve
 
 __all__ = ["main", "no_initializer"]
@@ -19,7 +21,9 @@ __all__ = ["main", "no_initializer"]
 
 def main(sock: socket.socket, lifeline: socket.socket) -> None:
     """Run the jobs that come down `sock`, until it is closed; or until `lifeline` is torn."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that decides what that ends
+    ignore((signal.SIGINT,))  # it is the parent that decides what that ends
+    # What loky set for this process would be passed on to pools that jobs start, and fail there.
+    multiprocessing.set_start_method(None, force=True)
     threading.Thread(
         target=_die_with, args=(lifeline,), name="ezpq_exec-lifeline", daemon=True
     ).start()

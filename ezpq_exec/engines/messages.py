@@ -32,8 +32,8 @@ class Died(NamedTuple):
 class Order(NamedTuple):
     """To the keeper.
 
-    `what`: "kill" the worker for the job of `ticket`, for `reason`; "renew" it, which is leaving,
-    with the next; "retire" with it; "end" it and yourself.
+    `what`: "kill" the worker for the job of `ticket`, for `reason`; "terminate" it, the same by
+    SIGTERM and only then by force; "renew" it, which is leaving, with the next; "retire" with it; "end" it and yourself.
     """
 
     what: str

@@ -38,8 +38,8 @@ class Page:
         """The worker begins the job of that ticket."""
         self._floats[_DEADLINE] = deadline
         self._floats[_STARTED] = started
-        self._integers[_BEGUN] = ticket
         self._integers[_RUNNING] = ticket
+        self._integers[_BEGUN] = ticket  # last: between the two, the job must not seem to be over
 
     def end(self) -> None:
         """The worker has ended its job."""
@@ -82,6 +82,11 @@ class Page:
     def last(self) -> int:
         """The job that was begun last."""
         return self._integers[_BEGUN]
+
+    def has_ended(self, ticket: int) -> bool:
+        """Whether that job has been begun, and runs no more; its worker may be at a later one."""
+        last = self._integers[_BEGUN]
+        return last > ticket or (last == ticket and self._integers[_RUNNING] != ticket)
 
     def begun(self, ticket: int) -> float | None:
         """When that job began, if it was the last that did (monotonic seconds)."""

@@ -168,6 +168,12 @@ class ProcessEngine(Lives):
         else:
             link.order("kill", link.ticket, reason.name)
 
+    def terminate(self, slot: int, number: int, reason: Verdict) -> None:
+        """See `Engine.terminate`."""
+        link = self._links.get(slot)
+        if link is not None and link.number == number:
+            link.order("terminate", link.ticket, reason.name)
+
     def retire(self, slot: int) -> None:
         """See `Engine.retire`."""
         link = self._links.get(slot)

@@ -7,6 +7,7 @@ parent ends, however it ends, it kills all that is left, and ends too.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ import socket
 import traceback  # so that workers have it
 
 from . import tree
+from .deafness import ignore
 from .keeper import Keeper
 from .page import Page
 from .worker import Alarm, serve
@@ -32,23 +34,28 @@ _PRELOADED = (traceback,)
 
 def main(requests: socket.socket, parent: int) -> None:
     """Fork keepers on request, until the parent ends. Returns in workers alone, when they end."""
-    for number in _DEAF_TO:  # these end the parent, and that ends us
-        signal.signal(number, signal.SIG_IGN)
+    ignore(_DEAF_TO)  # these end the parent, and that ends us
     pidfd = os.pidfd_open(parent)
     if os.getppid() != parent:
         return
+    # A signal for the program's process group, SIGKILL by a supervisor say, must find somebody left
+    # who clears up. Workers go back to it, for Ctrl-Z and the like.
+    home = os.getpgrp()
+    os.setpgid(0, 0)
     tree.adopt_orphans()
     # What loky set for this process would be passed on to pools that jobs start, and fail there.
     multiprocessing.set_start_method(None, force=True)
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages that it shares
-    _Root(requests, pidfd).work()
+    _Root(requests, pidfd, home).work()
 
 
 class _Root:
     """The keepers, each with its tombstone: a descriptor that is closed when nothing is left."""
 
-    def __init__(self, requests: socket.socket, parent: int) -> None:
+    def __init__(self, requests: socket.socket, parent: int, home: int) -> None:
+        """Args: from where requests come; the parent's pidfd; the process group of its workers."""
+        self._home = home
         self._requests = requests
         self._parent = parent
         self._deaths = tree.hear_of_deaths()
@@ -134,6 +141,8 @@ class _Root:
             signal.signal(number, signal.SIG_DFL)
         orders.close()
         os.close(self._parent)
+        with contextlib.suppress(OSError):  # the program has left its session, or ended
+            os.setpgid(0, self._home)
         _rename(worker_name)
         serve(sock, shared, Alarm(pipe), queue)
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import root
+from .children import disown_in_forks
+from .deafness import deafen
 
 __all__ = ["Root", "close_shared", "shared"]
 
@@ -33,10 +35,12 @@ class Root:
         try:
             from loky.backend import get_context
 
+            deafen()
             # Not a daemon: those may have no children, and nor may their forks.
             self._process = get_context("loky").Process(
                 target=root.main, args=(theirs, self.owner), name="ezpq_exec-root", daemon=False
             )
+            disown_in_forks(self._process)
             self._process.start()
         except BaseException as failure:
             self.failure = failure

@@ -90,6 +90,14 @@ class SpawnedEngine(PicklingEngine):
             attendant.reason = reason
             attendant.end(bare=force)
 
+    def terminate(self, slot: int, number: int, reason: Verdict) -> None:
+        """See `Engine.terminate`."""
+        attendant = self._attendants.get(slot)
+        if attendant is not None and attendant.number == number:
+            attendant.reason = reason
+            attendant.terminate()
+            attendant.end(after=PATIENCE)
+
     def retire(self, slot: int) -> None:
         """See `Engine.retire`."""
         attendant = self._attendants.get(slot)

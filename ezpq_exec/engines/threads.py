@@ -98,6 +98,10 @@ class ThreadEngine(Engine):
         if worker is not None:
             worker.tasks.put(None)
 
+    def works_here(self) -> bool:
+        """See `Engine.works_here`."""
+        return getattr(_here, "inbox", None) is self._inbox
+
     def begun(self, slot: int, number: int) -> float | None:
         """See `Engine.begun`."""
         worker = self._workers.get(slot)
@@ -136,7 +140,11 @@ class ThreadEngine(Engine):
             reports.append(Stopped())
 
 
+_here = threading.local()  # its `inbox`: of the engine whose jobs this thread runs
+
+
 def _work(worker: _Worker, setup: Setup, inbox: Inbox[Report | _Gone]) -> None:
+    _here.inbox = inbox
     try:
         if setup.initializer is not None:
             setup.initializer(*setup.initargs)

@@ -168,7 +168,7 @@ def _execute(packed: Any) -> tuple[int, bytes, float]:
 
 
 def _set_up(sock: socket.socket, frame: Frame) -> bool:
-    """Make this process look as the parent did, and run the initializer; False if it raised."""
+    """Make this process look as the parent did, run the initializer; False if there is no more to do."""
     try:
         surroundings, packed = packing.unpack(frame.body)
         _imitate(surroundings)
@@ -180,8 +180,7 @@ def _set_up(sock: socket.socket, frame: Frame) -> bool:
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
     _flush()
-    send(sock, header(os.getpid(), kind, body), body)
-    return kind == Kind.READY
+    return _say(sock, header(os.getpid(), kind, body), body) and kind == Kind.READY
 
 
 def surroundings() -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""How many jobs an executor takes on: each that is not done has a place, and places are limited."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from .errors import ExecutorFull
+
+__all__ = ["Places"]
+
+
+class Places:
+    """So many places, given in the order in which they were asked for.
+
+    A place belongs to a job's number. It may be given back any number of times, and is free after
+    the first. Whoever does so may be struck by an exception (Ctrl-C) halfway; the next one to give
+    something back then does what is left, and each job is given back by the loop in the end.
+
+    >>> places = Places(1, blocks=False)
+    >>> places.take(1, lambda: True)
+    >>> places.take(2, lambda: True)
+    Traceback (most recent call last):
+        ...
+    ezpq_exec.errors.ExecutorFull: there are 1 jobs that are not done, which is max_pending
+    >>> places.give_back(1)
+    >>> places.take(2, lambda: True)
+    """
+
+    def __init__(self, count: int, *, blocks: bool) -> None:
+        self._count = count
+        self._blocks = blocks
+        # Guards all below, and no other lock is taken under it. It is re-entrant, for a finalizer
+        # may submit or cancel in the middle of anything here: so a place is taken, then counted.
+        self._lock = threading.RLock()
+        self._holders: set[int] = set()
+        self._queue: OrderedDict[int, Any] = OrderedDict()  # a lock that is released, by number
+        self._closed = False
+
+    def take(self, number: int, may_wait: Callable[[], bool]) -> None:
+        """Take a place for job `number`. Whatever ends this, `give_back` undoes it.
+
+        Comes back without a place if no job is taken any more, as the gate will say.
+
+        Raises:
+            ExecutorFull: there is none, and this thread is not to wait for it, or may not.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            if not self._queue:  # nobody is to come before those who wait
+                self._holders.add(number)
+                if len(self._holders) <= self._count:
+                    return
+                self._holders.discard(number)
+            if not self._blocks or not may_wait():
+                raise ExecutorFull(
+                    f"there are {self._count} jobs that are not done, which is max_pending"
+                )
+            bell = threading.Lock()
+            bell.acquire()
+            self._queue[number] = bell
+            self._admit()  # a place may have come free this moment, in a finalizer
+        bell.acquire()
+
+    def give_back(self, number: int) -> None:
+        """Job `number` needs no place, or no longer waits for one."""
+        with self._lock:
+            self._queue.pop(number, None)
+            self._holders.discard(number)
+            self._admit()
+
+    def close(self) -> None:
+        """Nobody is to wait any more: no job is taken."""
+        with self._lock:
+            self._closed = True
+            for bell in self._queue.values():
+                _ring(bell)
+
+    def _admit(self) -> None:
+        while self._queue and len(self._holders) < self._count:
+            number, bell = next(iter(self._queue.items()))
+            self._holders.add(number)
+            _ring(bell)
+            self._queue.pop(number, None)
+
+
+def _ring(bell: Any) -> None:
+    try:
+        bell.release()
+    except RuntimeError:
+        pass  # somebody had done that, and was struck before the next step

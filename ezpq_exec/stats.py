@@ -1,0 +1,47 @@
+"""An executor's counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .jobs import Verdict
+from .scheduler import Scheduler
+
+__all__ = ["Stats", "count"]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """An executor's counts at one moment.
+
+    Attributes:
+        waiting, running: jobs.
+        settled: jobs by verdict, those with none left out.
+        workers_started: workers that became ready.
+        workers_retired: those that left in good order, after their number of tasks or a `resize`.
+        workers_killed: those killed for a timeout or on request.
+        workers_died: those that ended by themselves.
+    """
+
+    waiting: int
+    running: int
+    settled: Mapping[Verdict, int]
+    workers_started: int
+    workers_retired: int
+    workers_killed: int
+    workers_died: int
+
+
+def count(scheduler: Scheduler) -> Stats:
+    """What `scheduler` counts now."""
+    workers = scheduler.workers
+    return Stats(
+        waiting=scheduler.waiting,
+        running=scheduler.running,
+        settled={verdict: n for verdict, n in scheduler.settled.items() if n},
+        workers_started=workers["started"],
+        workers_retired=workers["retired"],
+        workers_killed=workers["killed"],
+        workers_died=workers["died"],
+    )

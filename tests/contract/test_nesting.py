@@ -1,0 +1,195 @@
+"""What a job may use: executors of every kind, `multiprocessing`, `subprocess`, Dask."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from conftest import Maker, eventually, is_gone
+from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor
+from gates import PATIENCE, Gate, hold
+from workload import add
+
+
+def in_an_executor(engine: str) -> list[int]:
+    """Use an executor of its own."""
+    with PriorityExecutor(2, engine=engine) as executor:  # type: ignore[arg-type]
+        return list(executor.map(abs, [-1, -2, -3]))
+
+
+def in_two_executors(outer: str, inner: str) -> list[int]:
+    """Use one in one."""
+    with PriorityExecutor(1, engine=outer) as executor:  # type: ignore[arg-type]
+        return executor.submit(in_an_executor, inner).result()
+
+
+def in_loky() -> list[int]:
+    """Use loky's reusable executor, and end it."""
+    import loky
+
+    with loky.get_reusable_executor(max_workers=2) as executor:
+        try:
+            return list(executor.map(abs, [-1, -2, -3]))
+        finally:
+            executor.shutdown(wait=True)
+
+
+def in_a_stdlib_pool() -> list[int]:
+    """Use the standard library's processes."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        return list(executor.map(abs, [-1, -2, -3]))
+
+
+def in_a_pool(method: str) -> list[int]:
+    """Use a pool of multiprocessing."""
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        result = pool.map(abs, [-1, -2, -3])
+        pool.close()
+        pool.join()
+    return result
+
+
+def in_a_subprocess() -> list[int]:
+    """Use another program."""
+    code = "print([abs(n) for n in (-1, -2, -3)])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return [int(word) for word in done.stdout.strip("[]\n").split(",")]
+
+
+def in_dask(scheduler: str) -> list[int]:
+    """Use Dask's local scheduler."""
+    dask: Any = importlib.import_module("dask")
+    with ThreadPoolExecutor(2) as pool:  # else it keeps its own for good
+        calls = [dask.delayed(abs)(-n) for n in (1, 2, 3)]
+        more = {"pool": pool} if scheduler == "threads" else {}
+        return list(dask.compute(*calls, scheduler=scheduler, **more))
+
+
+def in_dask_over_an_executor() -> list[int]:
+    """Use Dask over an executor of ours."""
+    dask: Any = importlib.import_module("dask")
+    with PriorityExecutor(2) as executor, dask.config.set(pool=executor):
+        calls = [dask.delayed(abs)(-n) for n in (1, 2, 3)]
+        return list(dask.compute(*calls, scheduler="processes"))
+
+
+USES: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "processes": (in_an_executor, ("processes",)),
+    "threads": (in_an_executor, ("threads",)),
+    "processes in processes": (in_two_executors, ("processes", "processes")),
+    "processes in threads": (in_two_executors, ("threads", "processes")),
+    "loky": (in_loky, ()),
+    "ProcessPoolExecutor": (in_a_stdlib_pool, ()),
+    "Pool by fork": (in_a_pool, ("fork",)),
+    "Pool by spawn": (in_a_pool, ("spawn",)),
+    "subprocess": (in_a_subprocess, ()),
+    "Dask's threads": (in_dask, ("threads",)),
+    "Dask over an executor": (in_dask_over_an_executor, ()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("use", USES)
+def test_a_job_may_use(use: str, make_executor: Maker) -> None:
+    executor = make_executor(2)
+    if use == "Pool by fork" and not executor.capabilities.isolates:
+        pytest.skip("this engine has not: isolates")  # forks beside threads are nobody's to promise
+    function, args = USES[use]
+    futures = [executor.submit(function, *args) for _ in range(2)]
+    for future in futures:
+        assert future.result(PATIENCE) == [1, 2, 3]
+
+
+@pytest.mark.needs("isolates")
+def test_a_job_may_use_dask_with_processes(make_executor: Maker) -> None:
+    assert make_executor(1).submit(in_dask, "processes").result(PATIENCE) == [1, 2, 3]
+
+
+@pytest.mark.needs("isolates")
+def test_an_executor_that_a_job_forgets_holds_up_nothing(make_executor: Maker) -> None:
+    """Nor does the worker's end wait for it: it ends with its worker."""
+    executor = make_executor(1)
+    assert executor.submit(forget_an_executor).result(PATIENCE) == 1
+    executor.shutdown()
+
+
+_forgotten: list[PriorityExecutor] = []
+
+
+def forget_an_executor() -> int:
+    """Leave one open, whose workers are up."""
+    _forgotten.append(PriorityExecutor(1))
+    return _forgotten[0].submit(abs, -1).result()
+
+
+def nested_hold(gate: str) -> Any:
+    """Wait for a job in an executor of its own."""
+    with PriorityExecutor(1) as executor:
+        return executor.submit(hold, gate).result()
+
+
+@pytest.mark.needs("whole_tree")
+@pytest.mark.parametrize("way", ["kill", "timeout"])
+def test_an_executor_in_a_job_ends_with_the_job(way: str, make_executor: Maker, gate: Gate) -> None:
+    """Its workers are gone when the job is known to be."""
+    executor = make_executor(1).options(timeout=None if way == "kill" else 3)
+    future = executor.submit(nested_hold, gate.path)
+    (inner,) = gate.pids()
+    if way == "kill":
+        assert future.kill()
+    error = future.exception(PATIENCE)
+    assert isinstance(error, JobKilled if way == "kill" else JobTimeout)
+    assert is_gone(inner)
+
+
+@pytest.mark.needs("kills")
+def test_an_executor_in_a_job_goes_with_it(make_executor: Maker, gate: Gate) -> None:
+    """By keepers, it is gone at once; without, as soon as it finds that the job is gone."""
+    future = make_executor(1).submit(nested_hold, gate.path)
+    (inner,) = gate.pids()
+    assert future.kill()
+    assert isinstance(future.exception(PATIENCE), JobKilled)
+    assert eventually(lambda: is_gone(inner))
+
+
+@pytest.mark.needs("isolates")
+@pytest.mark.parametrize("what", ["future", "executor", "view"])
+def test_what_belongs_to_this_process_says_so_when_it_is_sent(
+    what: str, make_executor: Maker
+) -> None:
+    executor = make_executor(1)
+    first = executor.submit(add, 1, 1)
+    things: dict[str, Any] = {
+        "future": first,
+        "executor": executor,
+        "view": executor.options(priority=1),
+    }
+    error = executor.submit(id, things[what]).exception(PATIENCE)
+    assert isinstance(error, TypeError)
+    assert "cannot be pickled" in str(error)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(things[what])
+    assert first.result(PATIENCE) == 2
+
+
+def test_a_job_may_wait_for_another_of_the_same_executor(make_executor: Maker) -> None:
+    """In threads, where it can have the executor; as long as there is a slot for it."""
+    executor = make_executor(2)
+    if executor.capabilities.isolates:
+        pytest.skip("this engine has: isolates")
+
+    def outer(inner: Executor) -> int:
+        return inner.submit(add, 1, 1).result()
+
+    assert executor.submit(outer, executor).result(PATIENCE) == 2

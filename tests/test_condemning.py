@@ -1,0 +1,99 @@
+"""Killing and ending meet: a worker is not killed for a job that has ended, whatever it is at now."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
+
+NEVER = float("inf")
+
+
+class Worker:
+    """One as its keeper sees it, of which something happens while its stack is taken."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.pid = 0
+        self.reason: str | None = None
+        self.dump = self
+        self._meanwhile = meanwhile
+
+    def take(self, pid: int) -> None:
+        self._meanwhile()
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """The memory that keeper and worker share."""
+    from ezpq_exec.engines.page import Page
+
+    descriptor = Page.allocate()
+    page = Page(descriptor)
+    os.close(descriptor)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def condemn(page: Any) -> Iterator[Callable[[int, Callable[[], None]], bool]]:
+    """Order a keeper to kill a job while something happens; whether the worker is to die."""
+    from ezpq_exec.engines.keeper import Keeper
+
+    ours, theirs = socket.socketpair()
+    keeper: Any = Keeper(ours, page, -1, -1)
+
+    def order(ticket: int, meanwhile: Callable[[], None]) -> bool:
+        return bool(keeper._condemn(Worker(meanwhile), ticket, "KILLED"))
+
+    yield order
+    ours.close()
+    theirs.close()
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_job_that_runs_is_killed(page: Any, condemn: Any) -> None:
+    page.begin(5, 1.0, NEVER)
+    assert condemn(5, nothing)
+    assert page.condemned == 5
+
+
+def test_a_job_that_has_not_begun_is_killed(page: Any, condemn: Any) -> None:
+    """Its worker has it, or will have it in a moment."""
+    page.begin(4, 1.0, NEVER)
+    page.end()
+    assert condemn(5, nothing)
+
+
+def test_a_job_that_ends_meanwhile_is_not_killed(page: Any, condemn: Any) -> None:
+    page.begin(5, 1.0, NEVER)
+    assert not condemn(5, page.end)
+    assert page.condemned == 0
+
+
+def test_a_job_that_begins_meanwhile_is_not_killed_for_another(page: Any, condemn: Any) -> None:
+    """The worker has ended the one, and begun the next, before it could see that it was to die."""
+    page.begin(5, 1.0, NEVER)
+
+    def go_on() -> None:
+        page.end()
+        page.begin(6, 2.0, NEVER)
+
+    assert not condemn(5, go_on)
+    assert page.condemned == 0
+
+
+def test_a_job_that_has_ended_is_not_killed(page: Any, condemn: Any) -> None:
+    page.begin(5, 1.0, NEVER)
+    page.end()
+    assert not condemn(5, nothing)
+    page.begin(6, 2.0, NEVER)
+    assert not condemn(5, nothing)
