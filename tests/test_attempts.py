@@ -113,6 +113,29 @@ def test_closing_waits_for_undecided_jobs() -> None:
     assert [type(command) for command in rig.end(job)] == [Close, Settle]
 
 
+def test_a_lane_waits_while_its_job_is_undecided() -> None:
+    """Nobody can say yet whether the next one's predecessor has failed."""
+    rig = Rig(2)
+    lane = Lane("a")
+    job = rig.submit(lane, retries=1, retry_on=ValueError)
+    behind, other = rig.submit(lane, stop_on_lane_error=True), rig.submit()
+    [unpack] = rig.end(job, ValueError(), packed=True)
+    assert (behind.state, other.state) == (State.WAITING, State.RUNNING)
+    assert (rig.scheduler.running, rig.scheduler.waiting) == (2, 1)
+    assert isinstance(unpack, Unpack)
+    unpack.outcome.packed = False
+    assert runs(rig.scheduler.unpacked(job, unpack.outcome, rig.now)) == [job]
+    assert runs(rig.end(job)) == [behind]
+
+
+def test_a_job_is_tried_as_often_as_it_may() -> None:
+    """Once, and as many times more as it has retries."""
+    rig = Rig()
+    job = rig.submit(retries=2)
+    assert [outcome_of(rig.lose(job)) if job.attempt == 3 else rig.lose(job) for _ in range(3)]
+    assert (job.state, job.attempt, job.verdict) == (State.DONE, 3, Verdict.DIED)
+
+
 def test_a_job_that_can_have_no_other_worker_says_what_it_had_come_to() -> None:
     """It fails as all do that wait, with its own failure before that."""
     rig = Rig()
