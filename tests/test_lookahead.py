@@ -449,7 +449,9 @@ class World:
 
     def run(self, worker: Worker, job: Job) -> list[Command]:
         """The best is handed over, unless it was cancelled meanwhile."""
-        waiting = [other for other in self.jobs if other.place is not None]
+        waiting = [
+            other for other in self.jobs if other.place is not None and self.could_run(other)
+        ]
         assert not [other for other in waiting if other.priority < job.priority]
         if job.number in self.cancelled:
             assert not job.announced
@@ -461,6 +463,11 @@ class World:
         worker.current = job.number
         worker.fifo.append(job.number)
         return []
+
+    def could_run(self, job: Job) -> bool:
+        """Whether its lane is free."""
+        taken = {other.options.lane for other in self.jobs if other.state is State.RUNNING}
+        return job.options.lane is None or job.options.lane not in taken
 
     def work(self, worker: Worker) -> None:
         """It ends what it has in hand, or takes the next."""
@@ -477,7 +484,7 @@ class World:
         worker.hand = worker.fifo.popleft()
         self.began[worker.hand] += 1
         assert worker.hand not in self.cancelled
-        assert self.began[worker.hand] == 1
+        assert self.began[worker.hand] <= 1 + self.jobs[worker.hand].options.retries
 
     def recall(self, worker: Worker) -> list[int]:
         """Take back what has not begun, while the worker goes on taking."""
@@ -543,7 +550,9 @@ class World:
         assert self.scheduler.waiting == waiting
         assert self.closes == (self.closing and all(j.state is State.DONE for j in self.jobs))
         held_up = [
-            job for job in self.jobs if job.state is State.WAITING and not self.began[job.number]
+            job
+            for job in self.jobs
+            if job.state is State.WAITING and not self.began[job.number] and self.could_run(job)
         ]
         assert not (self.scheduler.slots.idle and held_up and not self.scheduler.paused)
 
