@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from . import verdicts
-from .commands import Command
-from .jobs import Job, State, Verdict
-from .reports import Loss
+from .commands import Command, Kill
+from .jobs import Job, State
 from .scheduler import Scheduler
 
 __all__ = ["abort", "give_up"]
@@ -18,22 +17,21 @@ def abort(scheduler: Scheduler, now: float, *, gentle: bool = False) -> list[Com
     """
     if scheduler.closed:
         return []
-    scheduler.closing = True
-    scheduler.paused = False
+    scheduler.closing = scheduler.giving_up = True
+    scheduler.paused = True  # nothing is to start before all is said
     commands: list[Command] = []
-    for job in sorted(scheduler.backlog, key=lambda job: (job.priority, job.number)):
-        scheduler.withdraw(job)
-        if job.announced and scheduler.can_kill:  # told to run, and taken back since
-            job.condemned = Verdict.KILLED
-            outcome = verdicts.condemned(job, Loss(begun=None, ended=now))
-        else:
-            outcome = verdicts.cancelled()
-        commands.append(scheduler.settle(job, outcome, now))
-    if scheduler.can_kill:
-        for job in scheduler.running_jobs():
-            if job.condemned is None:
-                kill = scheduler.condemn(job, Verdict.KILLED, now)
-                commands.append(kill._replace(gentle=gentle))
+    waiting = sorted(scheduler.backlog, key=lambda job: (job.priority, job.number))
+    for job in waiting:
+        if not job.announced:
+            scheduler.withdraw(job)
+            commands.append(scheduler.settle(job, verdicts.cancelled(), now))
+    told_to_run = [job for job in waiting if job.announced]  # taken back since, or to run again
+    for job in (*told_to_run, *scheduler.running_jobs()):
+        for command in scheduler.kill(job, now):
+            commands.append(
+                command._replace(gentle=gentle) if isinstance(command, Kill) else command
+            )
+    scheduler.paused = False
     return commands + scheduler.dispatch(now)
 
 

@@ -170,6 +170,13 @@ class PriorityExecutor(Executor):
             timeout: seconds that a job may run, counted from its start; None (default): no limit.
             queue_timeout: seconds that it may wait before its start; None (default): no limit.
             name: what to call it; default: its function's name.
+            lane: anything hashable. Of the jobs whose lanes are equal, one runs at a time, in
+                the order of priority and submission. None (default): none.
+            stop_on_lane_error: do not run it if the job before it in its lane did not succeed;
+                its future raises `LaneStopped` then. Default False.
+            retries: how often it may be tried again, after `WorkerDied`, after `JobTimeout` where
+                the engine can kill, and after what `retry_on` names. Default 0.
+            retry_on: an exception class, or a tuple of them. Default: none.
 
         Raises:
             TypeError, ValueError: there is no such option, or not with such a value.

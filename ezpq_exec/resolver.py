@@ -10,6 +10,7 @@ from typing import Any
 
 from . import packing
 from .courier import Courier
+from .history import put_before
 from .jobs import Job, Outcome, Verdict
 from .offers import Handover
 from .places import Places
@@ -80,6 +81,16 @@ class Resolver:
         job.processed = time.monotonic()
         return job.future is not None and job.future.resolve_alone(value)
 
+    def unpack(self, job: Job, outcome: Outcome, tell: Callable[[Job, Outcome], object]) -> None:
+        """Have what a job raised unpacked, and say so by `tell`, on a courier."""
+
+        def errand() -> None:
+            outcome.value, outcome.verdict = self._unpack(outcome)
+            outcome.packed = False
+            tell(job, outcome)
+
+        self._decoder.send(errand)
+
     def _resolve(self, job: Job, outcome: Outcome) -> None:
         future = job.future
         if future is None:
@@ -103,7 +114,7 @@ class Resolver:
         if verdict is Verdict.RETURNED:
             future.set_result(value)
         elif verdict is not Verdict.CANCELLED:
-            future.set_exception(value)
+            future.set_exception(_after(outcome.context, value))
 
     @staticmethod
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
@@ -113,3 +124,10 @@ class Resolver:
             return packing.unpack_error(outcome.value), outcome.verdict
         except BaseException as failure:  # a user's class, which may raise what it likes
             return failure, Verdict.RAISED
+
+
+def _after(earlier: BaseException | None, error: BaseException) -> BaseException:
+    """`error`, with what an earlier attempt had come to behind it."""
+    if earlier is not None:
+        put_before(error, earlier)
+    return error

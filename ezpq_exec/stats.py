@@ -18,6 +18,7 @@ class Stats:
     Attributes:
         waiting, running: jobs.
         settled: jobs by verdict, those with none left out.
+        retried: attempts that were not a job's first.
         workers_started: workers that became ready.
         workers_retired: those that left in good order, after their number of tasks or a `resize`.
         workers_killed: those killed for a timeout or on request.
@@ -27,6 +28,7 @@ class Stats:
     waiting: int
     running: int
     settled: Mapping[Verdict, int]
+    retried: int
     workers_started: int
     workers_retired: int
     workers_killed: int
@@ -40,6 +42,7 @@ def count(scheduler: Scheduler) -> Stats:
         waiting=scheduler.waiting,
         running=scheduler.running,
         settled={verdict: n for verdict, n in scheduler.settled.items() if n},
+        retried=scheduler.retried,
         workers_started=workers["started"],
         workers_retired=workers["retired"],
         workers_killed=workers["killed"],
