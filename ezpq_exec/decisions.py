@@ -160,6 +160,8 @@ class Decisions:
         if job.slot is not None:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now
+        if outcome.pid is not None:
+            job.pid = outcome.pid
         job.cpu_time = outcome.cpu_time
         job.max_rss = outcome.max_rss
         job.exitcode = outcome.exitcode

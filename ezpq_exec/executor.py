@@ -10,6 +10,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from . import mapping
 from .checks import (
+    broken_lender,
     broken_processes,
     broken_threads,
     check_callable,
@@ -57,6 +58,12 @@ class Stats:
     workers_died: int
 
 
+def _unready(capabilities: Capabilities) -> Callable[[BaseException], BaseException]:
+    if capabilities.borrows:
+        return broken_lender
+    return broken_processes if capabilities.isolates else broken_threads
+
+
 class PriorityExecutor(Executor):
     """Runs calls in worker processes or threads, the most urgent first.
 
@@ -64,8 +71,11 @@ class PriorityExecutor(Executor):
     it can do beyond that.
 
     Args:
-        max_workers: how many jobs run at once; default: the CPUs that this process may use.
-        engine: "processes", "threads", or an `Engine`.
+        max_workers: how many jobs run at once; default: the CPUs that this process may use, or as
+            many as the borrowed executor says that it runs.
+        engine: "processes", "threads", an `Engine`, or somebody else's `Executor` to run the jobs
+            in, such as `loky.get_reusable_executor()`. It is never shut down. A function without
+            arguments that makes one is asked again when that breaks.
         initializer: called with `initargs` in each worker before its first job. If it raises, the
             executor is broken.
         initargs: its arguments.
@@ -87,7 +97,10 @@ class PriorityExecutor(Executor):
         self,
         max_workers: int | None = None,
         *,
-        engine: Literal["processes", "threads"] | Engine = "processes",
+        engine: Literal["processes", "threads"]
+        | Engine
+        | Executor
+        | Callable[[], Executor] = "processes",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
@@ -107,7 +120,7 @@ class PriorityExecutor(Executor):
             can_kill=capabilities.kills,
             grace=_GRACE if capabilities.own_deadlines else 0.0,
             start_timeout=start_timeout,
-            unready=broken_processes if capabilities.isolates else broken_threads,
+            unready=_unready(capabilities),
             queues=capabilities.queues and max_tasks_per_child is None,
         )
         self._loop = Desk(chosen, self._scheduler)

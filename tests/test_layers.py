@@ -15,10 +15,11 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs heap",
-    "backlog deadlines commands reports slots verdicts decisions lookahead scheduler packing inbox",
+    "backlog deadlines commands reports slots verdicts decisions lookahead scheduler packing inbox ending",
     "engines.*",
     "courier exits mailbox gate condition offers resolver loop desk",
     "future checks configured intake mapping executor completed",
+    "reusable",
     "demo __main__",
 ]
 PURE = [

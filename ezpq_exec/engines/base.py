@@ -37,6 +37,7 @@ class Capabilities:
             crash is survived.
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
+        borrows: the workers are another executor's.
     """
 
     kills: bool = False
@@ -47,6 +48,7 @@ class Capabilities:
     isolates: bool = False
     hands_over: bool = False
     queues: bool = False
+    borrows: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Engine(abc.ABC):
         Raises:
             UnsupportedOption: if `setup` asks for what this engine cannot do.
         """
+
+    def capacity(self) -> int | None:
+        """How many jobs can run at once, where that is not for the user to say; else None."""
+        return None
 
     def pack(self, call: Call, packed_function: Any = None) -> Any:
         """The call in the form that `run` takes; called by the thread that submits.
