@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
-from ezpq_exec import Capabilities, Engine, PriorityExecutor
 import lenders
+from ezpq_exec import Capabilities, Engine, PriorityExecutor
 from gates import PATIENCE, Gate
 
 # What is tested: the name that a user gives, or where the class is. An engine more is a line more.

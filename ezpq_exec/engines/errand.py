@@ -19,6 +19,7 @@ from .usage import usage
 
 __all__ = ["Answer", "Copy", "Errand", "nothing", "run_packed"]
 
+
 class Answer(NamedTuple):
     """What became of a call. Times are on the monotonic clock of the host that it ran on.
 

@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
 from ..jobs import Call
-from .errand import Answer, Errand, nothing, run_packed
+from .errand import Errand, nothing, run_packed
 
 __all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
 
@@ -26,9 +26,11 @@ class Lender:
 
     Attributes:
         is_prompt: `submit` returns soon, and may be called by the thread that resolves its futures.
+        is_here: it runs jobs in this process.
         isolates: it runs jobs in processes of their own.
         packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
             and what does not pickle, or unpickle, fails its own job alone.
+        asked: it was given a job.
         served: a job came back from it.
         fault: why it takes no more; None while it does.
     """
@@ -38,16 +40,16 @@ class Lender:
         self.executor = executor
         self.packs = home in _PROCESSES
         self.isolates = self.packs or home in _LOKY
-        self.is_prompt = self.isolates or home in _THREADS
+        self.is_here = home in _THREADS
+        self.is_prompt = self.isolates or self.is_here
+        self.asked = False
         self.served = False
         self.fault: BaseException | None = None
 
-    def submit(self, payload: Any, errand: Errand | None) -> Future[Answer | None]:
+    def submit(self, payload: Any, errand: Errand | None) -> Future[Any]:
         """Hand over an errand, or a call that was packed."""
-        if errand is None:
-            future = self.executor.submit(run_packed, payload)
-        else:
-            future = self.executor.submit(errand)
+        call: tuple[Any, ...] = (run_packed, payload) if errand is None else (errand,)
+        future: object = self.executor.submit(*call)
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
         return future

@@ -30,6 +30,7 @@ __all__ = ["DEADLINE", "serve", "surroundings"]
 DEADLINE = struct.Struct("<d")
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
+
 class Alarm:
     """Tells the keeper of deadlines, and only of those that it would otherwise sleep through.
 
