@@ -30,6 +30,7 @@ _HOMES = {
     "Verdict": "jobs",
     "WorkerDied": "errors",
     "as_completed": "completed",
+    "get_reusable_executor": "reusable",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .jobs import JobInfo as JobInfo
     from .jobs import State as State
     from .jobs import Verdict as Verdict
+    from .reusable import get_reusable_executor as get_reusable_executor
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from . import verdicts
 from .backlog import Backlog
 from .commands import Break, Close, Command, Kill, Retire, Run, Settle, Start
 from .deadlines import Deadlines
+from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
 from .reports import Loss
 from .slots import Phase, Slot, Slots
@@ -31,6 +32,7 @@ class Decisions:
         start_timeout: float = 60.0,
         unready: Callable[[BaseException], BaseException] = verdicts.unready,
         queues: bool = False,
+        idle_timeout: float | None = None,
     ) -> None:
         self.slots = Slots(slots)
         self.can_kill = can_kill
@@ -39,7 +41,8 @@ class Decisions:
         self.unready = unready
         self.queues = queues
         self.backlog = Backlog()
-        self.deadlines: Deadlines[Job | Slot] = Deadlines()
+        self.deadlines: Deadlines[Job | Slot | Idleness] = Deadlines()
+        self.idleness = Idleness(idle_timeout)
         self.paused = False
         self.closing = False
         self.closed = False
@@ -87,12 +90,16 @@ class Decisions:
             self.deadlines.clear(job)
         return Run(slot.index, job)
 
-    def free(self, slot: Slot, ready: bool) -> None:
+    def free(self, slot: Slot, ready: bool, now: float) -> None:
         """`slot` has no job any more; `ready`: and its worker waits for another."""
         slot.job = None
         if ready:
             self.deadlines.clear(slot)
             self.slots.move(slot, Phase.IDLE)
+            if self.idleness.limit is not None:
+                slot.idle_since = now
+                if self.idleness.alarm is None:
+                    self.deadlines.set(self.idleness, self.idleness.due(slot))
         elif slot.phase is not Phase.STARTING:
             self.slots.move(slot, Phase.STARTING)
 
@@ -108,6 +115,20 @@ class Decisions:
         if before is Phase.IDLE:
             self.workers["retired"] += 1
         return [] if before is Phase.COLD else [Retire(slot.index)]
+
+    def cool_down(self, now: float) -> list[Command]:
+        """Workers that have been idle for too long leave; their slots stay, and get others."""
+        if self.closed:
+            return []
+        commands: list[Command] = []
+        for slot in self.idleness.overripe(self.slots.idle, now):
+            self.slots.move(slot, Phase.COLD)
+            slot.pid = None
+            self.workers["retired"] += 1
+            commands.append(Retire(slot.index))
+        if self.slots.idle:
+            self.deadlines.set(self.idleness, min(map(self.idleness.due, self.slots.idle)))
+        return commands
 
     def follow_up(self, slot: Slot, now: float) -> list[Command]:
         """`slot` has no job any more: it leaves if there is one too many; others may start."""

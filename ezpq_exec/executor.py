@@ -22,6 +22,7 @@ from .configured import ConfiguredExecutor
 from .desk import Desk
 from .engines.base import Capabilities, Engine
 from .engines.choice import choose, default_workers
+from .errors import UnsupportedOption
 from .future import JobFuture
 from .intake import Intake
 from .jobs import Verdict
@@ -81,6 +82,8 @@ class PriorityExecutor(Executor):
         initargs: its arguments.
         max_tasks_per_child: jobs after which a worker is replaced; None for never. Processes only.
         start_timeout: seconds that a worker may take to become ready, initializer included.
+        idle_timeout: seconds after which a worker without a job leaves, until there is need; None
+            (default): never.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -105,9 +108,12 @@ class PriorityExecutor(Executor):
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
         start_timeout: float = 60.0,
+        idle_timeout: float | None = None,
     ) -> None:
         setup = check_setup(initializer, initargs, max_tasks_per_child)
         check_timeout("start_timeout", start_timeout)
+        if idle_timeout is not None:
+            check_timeout("idle_timeout", idle_timeout)
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         chosen = choose(engine)
@@ -115,6 +121,10 @@ class PriorityExecutor(Executor):
         self._max_workers = default_workers(chosen) if max_workers is None else max_workers
         chosen.open(setup)
         capabilities = chosen.capabilities
+        if capabilities.borrows and idle_timeout is not None:
+            raise UnsupportedOption(
+                f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
+            )
         self._scheduler = Scheduler(
             self._max_workers,
             can_kill=capabilities.kills,
@@ -122,6 +132,7 @@ class PriorityExecutor(Executor):
             start_timeout=start_timeout,
             unready=_unready(capabilities),
             queues=capabilities.queues and max_tasks_per_child is None,
+            idle_timeout=idle_timeout,
         )
         self._loop = Desk(chosen, self._scheduler)
         self._intake = Intake(chosen, self._loop)
@@ -134,6 +145,15 @@ class PriorityExecutor(Executor):
     def capabilities(self) -> Capabilities:
         """What its engine can do."""
         return self._capabilities
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes jobs: it is not shut down, not broken, and of this process."""
+        try:
+            self._loop.check_open()
+        except RuntimeError:
+            return False
+        return True
 
     @property
     def max_workers(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import verdicts
 from .commands import Command, Look
+from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
 from .lookahead import Lookahead
 from .reports import Loss
@@ -37,6 +38,7 @@ class Scheduler(Lookahead):
         start_timeout: seconds that a worker may take to become ready.
         unready: makes, of a cause, the exception that says that no worker can be started.
         queues: whether the engine takes jobs ahead of their turn.
+        idle_timeout: seconds after which an idle worker is let go, until there is need; None: never.
     """
 
     # What the caller does -------------------------------------------------------------------
@@ -60,7 +62,7 @@ class Scheduler(Lookahead):
         after: list[Command] = []
         if job.state is State.RUNNING:
             slot = self.slot_of(job)
-            self.free(slot, ready=True)
+            self.free(slot, True, now)
             job.slot = job.pid = None
             job.attempt -= 1
             after = self.follow_up(slot, now)
@@ -138,7 +140,7 @@ class Scheduler(Lookahead):
         if sent:
             self.assign(job, slot, now)
             return []
-        self.free(slot, ready=True)
+        self.free(slot, True, now)
         if self.broken is not None:
             return [*self.submitted(job, now), *self.follow_up(slot, now)]
         self.wait(job)
@@ -155,7 +157,7 @@ class Scheduler(Lookahead):
             return []
         slot.pid = pid
         if slot.phase is Phase.STARTING:
-            self.free(slot, ready=True)
+            self.free(slot, True, now)
         return self.follow_up(slot, now) or self.spread()
 
     def started(self, index: int, job: Job, at: float | None, now: float) -> list[Command]:
@@ -188,7 +190,7 @@ class Scheduler(Lookahead):
         if begin is not None:
             after: list[Command] = [begin]
         else:
-            self.free(slot, ready)
+            self.free(slot, ready, now)
             if not ready:
                 self.workers["retired"] += 1
                 self.await_worker(slot, now)
@@ -209,7 +211,7 @@ class Scheduler(Lookahead):
         reason = loss.reason or (job.condemned if job is not None else None)
         self.workers["died" if reason is None else "killed"] += 1
         orphaned = self.orphaned(slot, now)
-        self.free(slot, ready=False)
+        self.free(slot, False, now)
         self.await_worker(slot, now)
         before: list[Command] = []
         if job is not None and job.state is not State.DONE:
@@ -241,7 +243,9 @@ class Scheduler(Lookahead):
         """Time has passed."""
         commands: list[Command] = []
         for owner in self.deadlines.due(now):
-            if isinstance(owner, Slot) and owner.phase is Phase.BUSY:
+            if isinstance(owner, Idleness):
+                commands += self.cool_down(now)
+            elif isinstance(owner, Slot) and owner.phase is Phase.BUSY:
                 commands += self.overdue(owner, now)
             elif isinstance(owner, Slot) and self.closed:
                 continue

@@ -30,9 +30,12 @@ from ezpq_exec import (
     Verdict,
     WorkerDied,
 )
+from ezpq_exec.engines.base import Setup
+from ezpq_exec.engines.borrowed import BorrowedEngine
 from ezpq_exec.engines.errand import Errand
 from ezpq_exec.engines.lender import capacity_of
 from ezpq_exec.jobs import Call
+from ezpq_exec.reports import Finished, Ready, Stopped
 from gates import PATIENCE, Gate, hold
 from workload import add
 
@@ -145,6 +148,38 @@ def test_a_quick_lender_has_no_more_in_hand_either(
     assert most[0] <= 2
 
 
+def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
+    lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    engine = BorrowedEngine(lend(ThreadPoolExecutor(4)))
+    engine.open(Setup())
+    engine.start(0)
+    assert [*engine.wait(PATIENCE)] == [Ready(0, os.getpid())]
+    engine.run(0, 1, Call(hold, (gate.path, "one"), {}), None)
+    assert gate.heard() == ["one"]
+    for number in (2, 3):
+        assert engine.queue(0, number, Call(hold, (gate.path, number), {}))
+    assert engine.recall(0) == [2, 3]
+    assert engine.queue(0, 4, Call(hold, (gate.path, "four"), {}))
+    gate.open()
+    assert gate.heard() == ["four"]
+    assert [report.number for report in _finished(engine, 1)] == [1]
+    assert engine.recall(0) == []
+    gate.open()
+    assert [report.number for report in _finished(engine, 1)] == [4]
+    engine.close()
+    while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+        pass
+    assert gate.all_heard() == []
+
+
+def _finished(engine: BorrowedEngine, count: int) -> list[Finished]:
+    found: list[Finished] = []
+    while len(found) < count:
+        found += [report for report in engine.wait(PATIENCE) if isinstance(report, Finished)]
+    return found
+
+
 def test_a_lender_that_is_done_at_once_is_no_recursion() -> None:
     with PriorityExecutor(2, engine=AtOnce()) as executor:
         assert sum(executor.map(abs, range(3000))) == sum(range(3000))
@@ -161,7 +196,7 @@ def test_what_belongs_to_the_lender_is_refused(lend: Callable[[Executor], Execut
     lender = lend(ThreadPoolExecutor(1))
     for option in ({"initializer": print}, {"initargs": (1,)}, {"max_tasks_per_child": 2}):
         with pytest.raises(UnsupportedOption, match=next(iter(option))):
-            PriorityExecutor(engine=lender, **option)  # type: ignore[arg-type]
+            PriorityExecutor(engine=lender, **option)
 
 
 def test_what_is_no_executor_and_makes_none_is_refused() -> None:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs heap",
-    "backlog deadlines commands reports slots verdicts decisions lookahead scheduler packing inbox ending",
+    "backlog deadlines commands reports slots idleness verdicts decisions lookahead scheduler packing inbox ending",
     "engines.*",
     "courier exits mailbox gate condition offers resolver loop desk",
     "future checks configured intake mapping executor completed",
@@ -24,7 +24,7 @@ LAYERS = [
 ]
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
-    *("verdicts", "decisions", "lookahead", "scheduler"),
+    *("idleness", "verdicts", "decisions", "lookahead", "scheduler"),
 ]
 IMPURE = {
     *("time", "threading", "os", "subprocess", "multiprocessing", "socket", "select", "signal"),
