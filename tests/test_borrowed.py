@@ -154,22 +154,25 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
     engine = BorrowedEngine(lend(ThreadPoolExecutor(4)))
     engine.open(Setup())
     engine.start(0)
-    assert [*engine.wait(PATIENCE)] == [Ready(0, os.getpid())]
-    engine.run(0, 1, Call(hold, (gate.path, "one"), {}), None)
-    assert gate.heard() == ["one"]
-    for number in (2, 3):
-        assert engine.queue(0, number, Call(hold, (gate.path, number), {}))
-    assert engine.recall(0) == [2, 3]
-    assert engine.queue(0, 4, Call(hold, (gate.path, "four"), {}))
-    gate.open()
-    assert gate.heard() == ["four"]
-    assert [report.number for report in _finished(engine, 1)] == [1]
-    assert engine.recall(0) == []
-    gate.open()
-    assert [report.number for report in _finished(engine, 1)] == [4]
-    engine.close()
-    while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
-        pass
+    try:
+        assert [*engine.wait(PATIENCE)] == [Ready(0, os.getpid())]
+        engine.run(0, 1, Call(hold, (gate.path, "one"), {}), None)
+        assert gate.heard() == ["one"]
+        for number in (2, 3):
+            assert engine.queue(0, number, Call(hold, (gate.path, number), {}))
+        assert engine.recall(0) == [2, 3]
+        assert engine.queue(0, 4, Call(hold, (gate.path, "four"), {}))
+        gate.open()
+        assert gate.heard() == ["four"]
+        assert [report.number for report in _finished(engine, 1)] == [1]
+        assert engine.recall(0) == []
+        gate.open()
+        assert [report.number for report in _finished(engine, 1)] == [4]
+    finally:
+        gate.open(100)
+        engine.close()
+        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+            pass
     assert gate.all_heard() == []
 
 
@@ -442,9 +445,9 @@ def job(n):
 
 if __name__ == "__main__":
     executor = PriorityExecutor(1, engine={lender})
+    {wait}
     for n in range(20):
         executor.submit(job, n)
-    {wait}
 """
 
 
