@@ -17,6 +17,7 @@ from .slots import Phase, Slot, Slots
 __all__ = ["Decisions"]
 
 KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, harder
+QUICK = 0.0005  # seconds: what a job takes after which looking ahead is worth it
 MOST_LOST_UNBEGUN = 3  # workers that die with the same job in hand, before they begin it
 
 
@@ -32,6 +33,7 @@ class Decisions:
         start_timeout: float = 60.0,
         unready: Callable[[BaseException], BaseException] = verdicts.unready,
         queues: bool = False,
+        quick: float = QUICK,
         idle_timeout: float | None = None,
     ) -> None:
         self.slots = Slots(slots)
@@ -40,6 +42,7 @@ class Decisions:
         self.start_timeout = start_timeout
         self.unready = unready
         self.queues = queues
+        self.quick = quick
         self.backlog = Backlog()
         self.deadlines: Deadlines[Job | Slot | Idleness] = Deadlines()
         self.idleness = Idleness(idle_timeout)

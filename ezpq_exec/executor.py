@@ -132,6 +132,7 @@ class PriorityExecutor(Executor):
             start_timeout=start_timeout,
             unready=_unready(capabilities),
             queues=capabilities.queues and max_tasks_per_child is None,
+            quick=capabilities.quick,
             idle_timeout=idle_timeout,
         )
         self._loop = Desk(chosen, self._scheduler)

@@ -38,6 +38,7 @@ class Scheduler(Lookahead):
         start_timeout: seconds that a worker may take to become ready.
         unready: makes, of a cause, the exception that says that no worker can be started.
         queues: whether the engine takes jobs ahead of their turn.
+        quick: seconds that a job may take for others to be queued behind it.
         idle_timeout: seconds after which an idle worker is let go, until there is need; None: never.
     """
 

@@ -37,6 +37,7 @@ class Capabilities:
             crash is survived.
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
+        quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
     """
 
@@ -48,6 +49,7 @@ class Capabilities:
     isolates: bool = False
     hands_over: bool = False
     queues: bool = False
+    quick: float = 0.0005
     borrows: bool = False
 
 

@@ -30,6 +30,9 @@ from .loans import Landed, Loan, Place, Refused, outcome_of
 __all__ = ["BorrowedEngine"]
 
 
+QUICK = 0.002  # seconds: the way by the loop is long here, and what is queued is close at hand
+
+
 class BorrowedEngine(Engine):
     """Runs jobs in an executor of somebody else's, which is never shut down.
 
@@ -46,7 +49,11 @@ class BorrowedEngine(Engine):
         lender = self._lending.lender
         self._packs = lender.packs
         self.capabilities = Capabilities(
-            isolates=lender.isolates, hands_over=True, queues=lender.is_prompt, borrows=True
+            isolates=lender.isolates,
+            hands_over=True,
+            queues=lender.is_prompt,
+            quick=QUICK,
+            borrows=True,
         )
         self._places: dict[int, Place] = {}
         self._closing = False

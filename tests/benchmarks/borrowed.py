@@ -34,11 +34,8 @@ LENDERS: dict[str, Callable[[], Executor]] = {
 def rate(executor: Executor, seconds: float, count: int) -> float:
     """Jobs a second."""
     began = time.perf_counter()
-    if seconds:
-        futures = [executor.submit(tasks.nap, seconds) for _ in range(count)]
-    else:
-        futures = [executor.submit(tasks.nothing) for _ in range(count)]
-    for future in futures:
+    job: Callable[[], object] = partial(tasks.nap, seconds) if seconds else tasks.nothing
+    for future in [executor.submit(job) for _ in range(count)]:
         future.result()
     return count / (time.perf_counter() - began)
 
