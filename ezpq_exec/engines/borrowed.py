@@ -41,6 +41,13 @@ class BorrowedEngine(Engine):
 
     Raises:
         TypeError: the function makes something else.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from ezpq_exec import PriorityExecutor
+    >>> with ThreadPoolExecutor(1) as lender, PriorityExecutor(engine=lender) as executor:
+    ...     future = executor.options(priority=0, name="mine").submit(pow, 2, 5)
+    ...     (future.result(), future.info.name, executor.max_workers, executor.capabilities.kills)
+    (32, 'mine', 1, False)
     """
 
     def __init__(self, source: Executor | Callable[[], Executor]) -> None:
