@@ -70,4 +70,5 @@ def default_workers(engine: Engine) -> int:
     from loky import cpu_count
 
     cpus = int(cpu_count())
-    return cpus if engine.capabilities.isolates else min(32, cpus + 4)
+    has_threads = not (engine.capabilities.isolates or engine.capabilities.borrows)
+    return min(32, cpus + 4) if has_threads else cpus
