@@ -31,6 +31,7 @@ _HOMES = {
     "Verdict": "jobs",
     "WorkerDied": "errors",
     "as_completed": "completed",
+    "get_reusable_executor": "reusable",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .jobs import JobInfo as JobInfo
     from .jobs import State as State
     from .jobs import Verdict as Verdict
+    from .reusable import get_reusable_executor as get_reusable_executor
     from .stats import Stats as Stats
 
 

@@ -12,6 +12,7 @@ from .errors import UnsupportedOption
 from .places import Places
 
 __all__ = [
+    "broken_lender",
     "broken_processes",
     "broken_threads",
     "check_callable",
@@ -78,6 +79,13 @@ def check_setup(initializer: object, initargs: object, max_tasks: object) -> Set
         if max_tasks < 1:
             raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
     return Setup(initializer, initargs, max_tasks)
+
+
+def broken_lender(cause: BaseException) -> BrokenExecutor:
+    """The error of an executor whose jobs were to run in another one, which takes no more."""
+    error = BrokenExecutor(f"the borrowed executor takes no more jobs: {cause!r}")
+    error.__cause__ = cause
+    return error
 
 
 def broken_processes(cause: BaseException) -> BrokenExecutor:

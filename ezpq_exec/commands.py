@@ -91,7 +91,7 @@ class Start(NamedTuple):
 
 
 class Retire(NamedTuple):
-    """Let the idle (or starting) worker of `slot` go; the slot is no more."""
+    """Let the idle (or starting) worker of `slot` go; should it be needed, `Start` will say so."""
 
     slot: int
 

@@ -9,12 +9,14 @@ from . import verdicts
 from .backlog import Backlog
 from .commands import Break, Close, Command, Kill, Retire, Run, Settle, Start
 from .deadlines import Deadlines
+from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
 from .slots import Phase, Slot, Slots
 
 __all__ = ["Decisions"]
 
 KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, harder
+QUICK = 0.0005  # seconds: what a job takes after which looking ahead is worth it
 
 
 class Decisions:
@@ -29,6 +31,8 @@ class Decisions:
         start_timeout: float = 60.0,
         unready: Callable[[BaseException], BaseException] = verdicts.unready,
         queues: bool = False,
+        quick: float = QUICK,
+        idle_timeout: float | None = None,
     ) -> None:
         self.slots = Slots(slots)
         self.can_kill = can_kill
@@ -36,8 +40,10 @@ class Decisions:
         self.start_timeout = start_timeout
         self.unready = unready
         self.queues = queues
+        self.quick = quick
         self.backlog = Backlog()
-        self.deadlines: Deadlines[Job | Slot] = Deadlines()
+        self.deadlines: Deadlines[Job | Slot | Idleness] = Deadlines()
+        self.idleness = Idleness(idle_timeout)
         self.paused = False
         self.closing = False
         self.closed = False
@@ -97,7 +103,7 @@ class Decisions:
             self.deadlines.clear(job)
         return Run(slot.index, job)
 
-    def free(self, slot: Slot, ready: bool) -> None:
+    def free(self, slot: Slot, ready: bool, now: float) -> None:
         """`slot` has no job any more; `ready`: and its worker waits for another."""
         job, slot.job = slot.job, None
         if job is not None and job.lane is not None and job.state is State.DONE:
@@ -105,6 +111,10 @@ class Decisions:
         if ready:
             self.deadlines.clear(slot)
             self.slots.move(slot, Phase.IDLE)
+            if self.idleness.limit is not None:
+                slot.idle_since = now
+                if self.idleness.alarm is None:
+                    self.deadlines.set(self.idleness, self.idleness.due(slot))
         elif slot.phase is not Phase.STARTING:
             self.slots.move(slot, Phase.STARTING)
 
@@ -120,6 +130,20 @@ class Decisions:
         if before is Phase.IDLE:
             self.workers["retired"] += 1
         return [] if before is Phase.COLD else [Retire(slot.index)]
+
+    def cool_down(self, now: float) -> list[Command]:
+        """Workers that have been idle for too long leave; their slots stay, and get others."""
+        if self.closed:
+            return []
+        commands: list[Command] = []
+        for slot in self.idleness.overripe(self.slots.idle, now):
+            self.slots.move(slot, Phase.COLD)
+            slot.pid = None
+            self.workers["retired"] += 1
+            commands.append(Retire(slot.index))
+        if self.slots.idle:
+            self.deadlines.set(self.idleness, min(map(self.idleness.due, self.slots.idle)))
+        return commands
 
     def follow_up(self, slot: Slot, now: float) -> list[Command]:
         """`slot` has no job any more: it leaves if there is one too many; others may start."""
@@ -158,6 +182,8 @@ class Decisions:
         if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now
+        if outcome.pid is not None:
+            job.pid = outcome.pid
         job.cpu_time = outcome.cpu_time
         job.max_rss = outcome.max_rss
         job.exitcode = outcome.exitcode

@@ -135,7 +135,7 @@ class Desk(Loop):
         if outcome is not None and not record.read:
             record.hand_back()
         if record.read:
-            self.post(self._fetched, record)
+            self.post(self._handed.fetched, record)
         elif not (is_resolved and self._offers.naps):
             self._mail.wake()
 

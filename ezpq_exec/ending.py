@@ -27,10 +27,7 @@ def abort(scheduler: Scheduler, now: float, *, gentle: bool = False) -> list[Com
             commands.append(scheduler.settle(job, verdicts.cancelled(), now))
     told_to_run = [job for job in waiting if job.announced]  # taken back since, or to run again
     for job in (*told_to_run, *scheduler.running_jobs()):
-        for command in scheduler.kill(job, now):
-            commands.append(
-                command._replace(gentle=gentle) if isinstance(command, Kill) else command
-            )
+        commands += [_gently(command, gentle) for command in scheduler.kill(job, now)]
     scheduler.paused = False
     return commands + scheduler.dispatch(now)
 
@@ -41,3 +38,7 @@ def give_up(scheduler: Scheduler, job: Job, now: float) -> list[Command]:
         return scheduler.kill(job, now)
     scheduler.withdraw(job)
     return [scheduler.settle(job, verdicts.cancelled(), now), *scheduler.dispatch(now)]
+
+
+def _gently(command: Command, gentle: bool) -> Command:
+    return command._replace(gentle=gentle) if isinstance(command, Kill) else command

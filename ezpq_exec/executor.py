@@ -8,9 +8,8 @@ from concurrent.futures import Executor
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar
 
 from . import mapping
+from .assembly import assemble
 from .checks import (
-    broken_processes,
-    broken_threads,
     check_callable,
     check_kills,
     check_limit,
@@ -19,21 +18,16 @@ from .checks import (
     check_workers,
 )
 from .configured import ConfiguredExecutor
-from .desk import Desk
 from .engines.base import Capabilities, Engine
-from .engines.choice import choose, default_workers
+from .engines.choice import choose
 from .future import JobFuture
-from .intake import BoundedIntake, Intake
 from .options import Options
-from .scheduler import Scheduler
 from .stats import Stats, count
 
 __all__ = ["PriorityExecutor", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_GRACE = 1.0  # seconds by which an engine's own deadlines may be missed before the parent acts
 
 
 class PriorityExecutor(Executor):
@@ -43,8 +37,11 @@ class PriorityExecutor(Executor):
     it can do beyond that.
 
     Args:
-        max_workers: how many jobs run at once; default: the CPUs that this process may use.
-        engine: "processes", "threads", or an `Engine`.
+        max_workers: how many jobs run at once; default: the CPUs that this process may use, or as
+            many as the borrowed executor says that it runs.
+        engine: "processes", "threads", an `Engine`, or somebody else's `Executor` to run the jobs
+            in, such as `loky.get_reusable_executor()`. It is never shut down. A function without
+            arguments that makes one is asked again when that breaks.
         initializer: called with `initargs` in each worker before its first job. If it raises, the
             executor is broken.
         initargs: its arguments.
@@ -53,6 +50,8 @@ class PriorityExecutor(Executor):
         when_full: what `submit` does when there are as many: "block" until one is done, or "raise"
             `ExecutorFull`.
         start_timeout: seconds that a worker may take to become ready, initializer included.
+        idle_timeout: seconds after which a worker without a job leaves, until there is need; None
+            (default): never.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -69,40 +68,30 @@ class PriorityExecutor(Executor):
         self,
         max_workers: int | None = None,
         *,
-        engine: Literal["processes", "threads"] | Engine = "processes",
+        engine: Literal["processes", "threads"]
+        | Engine
+        | Executor
+        | Callable[[], Executor] = "processes",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
         max_pending: int | None = None,
         when_full: Literal["block", "raise"] = "block",
         start_timeout: float = 60.0,
+        idle_timeout: float | None = None,
     ) -> None:
         setup = check_setup(initializer, initargs, max_tasks_per_child)
         places = check_limit(max_pending, when_full)
         check_timeout("start_timeout", start_timeout)
+        if idle_timeout is not None:
+            check_timeout("idle_timeout", idle_timeout)
         if max_workers is not None:
             check_workers("max_workers", max_workers)
-        chosen = choose(engine)
-        # Dask's local scheduler, among others, reads it by this name.
-        self._max_workers = default_workers(chosen) if max_workers is None else max_workers
-        chosen.open(setup)
-        capabilities = chosen.capabilities
-        self._scheduler = Scheduler(
-            self._max_workers,
-            can_kill=capabilities.kills,
-            grace=_GRACE if capabilities.own_deadlines else 0.0,
-            start_timeout=start_timeout,
-            unready=broken_processes if capabilities.isolates else broken_threads,
-            queues=capabilities.queues and max_tasks_per_child is None,
-        )
-        self._loop = Desk(chosen, self._scheduler, places)
-        self._intake = (
-            Intake(chosen, self._loop)
-            if places is None
-            else BoundedIntake(chosen, self._loop, places)
-        )
+        parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
+        self._max_workers = parts.max_workers  # Dask reads it by this name
+        self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
-        self._capabilities = capabilities
+        self._capabilities = parts.capabilities
         # At exit it is `exits` that finishes the loop, and at the right moment.
         weakref.finalize(self, self._loop.finish).atexit = False
 
@@ -110,6 +99,15 @@ class PriorityExecutor(Executor):
     def capabilities(self) -> Capabilities:
         """What its engine can do."""
         return self._capabilities
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes jobs: it is not shut down, not broken, and of this process."""
+        try:
+            self._loop.check_open()
+        except RuntimeError:
+            return False
+        return True
 
     @property
     def max_workers(self) -> int:

@@ -2,9 +2,8 @@
 
 But where it is Ctrl-C that ends the program, what waits is cancelled, and what runs is killed.
 
-`threading._register_atexit` is concurrent.futures' own way to be called before non-daemon threads
-are joined; with plain `atexit`, which comes after that, an idle loop would hang the exit for ever.
-The name was read in CPython 3.10 to 3.14.
+It is done before non-daemon threads are joined, as `exitorder` has it; with plain `atexit`, which
+comes after that, an idle loop would hang the exit for ever.
 
 A process that multiprocessing or loky started ends differently: before all that, it joins its
 children, of which the root may be one. So there a finalizer of multiprocessing's comes first.
@@ -18,6 +17,8 @@ import threading
 import weakref
 from multiprocessing import util
 from typing import Protocol
+
+from . import exitorder
 
 __all__ = ["has_begun", "register"]
 
@@ -105,6 +106,6 @@ def _forget_in_child() -> None:
     _live.clear()
 
 
-threading._register_atexit(_finish_all)  # type: ignore[attr-defined]  # noqa: SLF001
+exitorder.call_at_exit(_finish_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)

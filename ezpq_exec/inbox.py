@@ -38,6 +38,11 @@ class Inbox(Generic[T]):
             self._items.append(item)
             self.ring()
 
+    def put_quietly(self, item: T) -> None:
+        """As `put`, by one who is going to `ring` in a moment."""
+        if not self._closed:
+            self._items.append(item)
+
     def ring(self) -> None:
         """End the `take` that is under way, or else the next one."""
         try:

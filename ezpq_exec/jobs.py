@@ -53,7 +53,8 @@ class Outcome:
     """What an engine reports of a job that ended by itself.
 
     `value` is the result or the exception; while `packed`, it is still the bytes that a worker
-    sent. Times are in seconds on this machine's monotonic clock.
+    sent. Times are in seconds on this machine's monotonic clock. `pid` is None where the scheduler
+    knows it from the slot.
     """
 
     verdict: Verdict
@@ -65,6 +66,7 @@ class Outcome:
     max_rss: int | None = None
     exitcode: int | None = None
     context: BaseException | None = None  # what became of the attempt before
+    pid: int | None = None
 
 
 class Job:

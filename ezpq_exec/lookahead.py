@@ -25,7 +25,6 @@ from .slots import Phase, Slot
 __all__ = ["Lookahead"]
 
 DEPTH = 8  # jobs in a worker's queue: enough to bridge the time until the loop's next turn
-QUICK = 0.0005  # seconds: what a job takes after which it is worth it
 PATIENCE = 0.002  # seconds for which jobs may stand behind another
 
 
@@ -119,7 +118,7 @@ class Lookahead(Attempts):
 
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
         """The job of `slot` has ended: is its worker already at the next? Then begin that."""
-        if outcome.ended - outcome.started < QUICK and self.queues:
+        if outcome.ended - outcome.started < self.quick and self.queues:
             self._hungry.append(slot)
         return self._begin(slot) if slot.ahead else None
 

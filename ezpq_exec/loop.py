@@ -34,9 +34,10 @@ from .commands import (
 )
 from .engines.base import Engine
 from .gate import Gate
+from .handed import Handed
 from .jobs import Job, Outcome, State, Verdict
 from .mailbox import Mailbox
-from .offers import Handover, Offers
+from .offers import Offers
 from .places import Places
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
 from .resolver import Resolver
@@ -65,6 +66,7 @@ class Loop:
         self._submitted = scheduler.submitted  # one object, by which its letters are known
         self._mail = Mailbox(engine.wake)
         self._offers = Offers(engine)
+        self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
         self._resolver = Resolver(name, self._recount, places)
@@ -154,39 +156,7 @@ class Loop:
         commands: list[Command] = []
         for recall in self._scheduler.recall_all():
             commands += self._recall(recall.slot)
-        records = self._offers.read()
-        for slot in {record.taken[0] for record, _ in records if record.taken}:
-            self._scheduler.promised(slot, now)
-        for record, is_taken_again in records:
-            commands += self._offered(record, is_taken_again, now)
-        return commands
-
-    def _offered(self, record: Handover, is_taken_again: bool, now: float) -> list[Command]:
-        scheduler, job = self._scheduler, record.job
-        record.read = True
-        if not record.taken:
-            return scheduler.submitted(job, now)
-        slot = record.taken[0]
-        self._engine.told(slot)
-        if is_taken_again:
-            outcome = None if record.line is None else self._engine.left(record.line)
-            if outcome is None:
-                raise AssertionError(f"{job!r} was passed over")
-            return scheduler.passed(slot, job, outcome, now)
-        commands = scheduler.assigned(slot, job, bool(record.sent), now)
-        return [*commands, *self._fetched(record, now)]
-
-    def _fetched(self, record: Handover, now: float) -> list[Command]:
-        """Whether a thread has fetched the answer, or has given up; or it is still about it."""
-        line = record.line
-        if line is None or not (line.over or line.outcome):
-            return []
-        record.line = None
-        outcome = self._engine.left(line)
-        if outcome is None:
-            return []
-        self._offers.naps = True
-        return self._scheduler.finished(line.slot, record.job.number, outcome, True, now)
+        return commands + self._handed.read(now)
 
     def _hear(self, report: Report, now: float) -> list[Command]:
         scheduler = self._scheduler

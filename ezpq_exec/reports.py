@@ -22,6 +22,7 @@ class Loss:
         signal: the name of the signal that ended it.
         stack: where its job was, as text.
         survivors: what could not be killed.
+        cause: what is known instead of all that, where the worker was somebody else's.
     """
 
     begun: float | None
@@ -32,6 +33,7 @@ class Loss:
     reason: Verdict | None = None
     stack: str | None = None
     survivors: tuple[int, ...] = ()
+    cause: BaseException | None = None
 
 
 class Ready(NamedTuple):

@@ -15,18 +15,18 @@ from typing import Any
 
 from . import verdicts
 from .commands import Command, Look
+from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
-from .lookahead import Lookahead
+from .promises import Promises
 from .reports import Loss
 from .slots import Phase, Slot
 
 __all__ = ["Scheduler"]
 
 MOST_FAILED_STARTS = 3  # in a row
-MOST_OFFERED = 4  # slots at a time: hardly more threads submit at one instant
 
 
-class Scheduler(Lookahead):
+class Scheduler(Promises):
     """Decides what runs where and when, and what became of it.
 
     Args:
@@ -37,6 +37,8 @@ class Scheduler(Lookahead):
         start_timeout: seconds that a worker may take to become ready.
         unready: makes, of a cause, the exception that says that no worker can be started.
         queues: whether the engine takes jobs ahead of their turn.
+        quick: seconds that a job may take for others to be queued behind it.
+        idle_timeout: seconds after which an idle worker is let go, until there is need; None: never.
     """
 
     # What the caller does -------------------------------------------------------------------
@@ -59,7 +61,7 @@ class Scheduler(Lookahead):
         self.withdraw(job)
         slot = self.slot_of(job) if job.state is State.RUNNING else None
         if slot is not None:
-            self.free(slot, ready=True)
+            self.free(slot, True, now)
             job.slot = job.pid = None
             job.attempt -= 1
         settled = self.settle(job, verdicts.cancelled(), now)
@@ -120,44 +122,6 @@ class Scheduler(Lookahead):
                     commands.append(self.settle(job, failure or verdicts.cancelled(), now))
         return commands + self.dispatch(now)
 
-    # What submitting threads do by themselves ----------------------------------------------
-
-    def on_offer(self) -> list[int]:
-        """Idle slots that a submitting thread may fill: a few, while nothing waits or ends."""
-        if self.paused or self.closing or self.backlog.eligible or self.broken is not None:
-            return []
-        return [slot.index for slot in self.slots.idle[-MOST_OFFERED:]]
-
-    def promised(self, index: int, now: float) -> list[Command]:
-        """A slot on offer was taken; `assigned` will tell by which job."""
-        slot = self.slots.get(index)
-        if slot is not None:
-            self.slots.move(slot, Phase.BUSY)
-        return []
-
-    def assigned(self, index: int, job: Job, sent: bool, now: float) -> list[Command]:
-        """A promised slot has got this job, or was let go again, and then the job waits."""
-        slot = self.slots.get(index)
-        if slot is None or slot.phase is not Phase.BUSY or slot.job is not None:
-            raise AssertionError(f"{slot!r} was not promised")
-        if sent:
-            self.assign(job, slot, now)
-            return []
-        self.free(slot, ready=True)
-        if self.broken is not None:
-            return [*self.submitted(job, now), *self.follow_up(slot, now)]
-        self.wait(job)
-        return self.follow_up(slot, now)
-
-    def passed(self, index: int, job: Job, outcome: Outcome, now: float) -> list[Command]:
-        """A promised slot has got this job and has run it, and is promised again."""
-        slot = self.slots.get(index)
-        if slot is None or slot.phase is not Phase.BUSY or slot.job is not None:
-            raise AssertionError(f"{slot!r} was not promised")
-        self.assign(job, slot, now)
-        slot.job = None
-        return [self.settle(job, outcome, now)]
-
     # What the engine reports ----------------------------------------------------------------
 
     def ready(self, index: int, pid: int | None, now: float) -> list[Command]:
@@ -169,7 +133,7 @@ class Scheduler(Lookahead):
             return []
         slot.pid = pid
         if slot.phase is Phase.STARTING:
-            self.free(slot, ready=True)
+            self.free(slot, True, now)
         return self.follow_up(slot, now) or self.spread()
 
     def started(self, index: int, job: Job, at: float | None, now: float) -> list[Command]:
@@ -200,7 +164,7 @@ class Scheduler(Lookahead):
             return []
         begin = self.succeed(slot, outcome)
         if begin is None:
-            self.free(slot, ready)
+            self.free(slot, ready, now)
         concluded: list[Command] = []
         if job.state is not State.DONE:
             if job.condemned is not None:  # whoever was told that it will be killed is told no lie
@@ -224,7 +188,7 @@ class Scheduler(Lookahead):
         reason = loss.reason or (job.condemned if job is not None else None)
         self.workers["died" if reason is None else "killed"] += 1
         orphaned = self.orphaned(slot, now)
-        self.free(slot, ready=False)
+        self.free(slot, False, now)
         self.await_worker(slot, now)
         before: list[Command] = []
         if job is not None and job.state is not State.DONE:
@@ -257,7 +221,9 @@ class Scheduler(Lookahead):
         """Time has passed."""
         commands: list[Command] = []
         for owner in self.deadlines.due(now):
-            if isinstance(owner, Slot) and owner.phase is Phase.BUSY:
+            if isinstance(owner, Idleness):
+                commands += self.cool_down(now)
+            elif isinstance(owner, Slot) and owner.phase is Phase.BUSY:
                 commands += self.overdue(owner, now)
             elif isinstance(owner, Slot) and self.closed:
                 continue

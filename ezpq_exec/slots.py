@@ -25,7 +25,7 @@ class Phase(enum.Enum):
 class Slot:
     """One place for one job at a time."""
 
-    __slots__ = ("ahead", "alarm", "index", "job", "phase", "pid", "since")
+    __slots__ = ("ahead", "alarm", "idle_since", "index", "job", "phase", "pid", "since")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -33,6 +33,7 @@ class Slot:
         self.job: Job | None = None
         self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
         self.pid: int | None = None
+        self.idle_since = 0.0  # of use while it is idle
         self.since = 0  # the number of its job when it was last looked whether that is slow
         self.alarm: Entry | None = None  # by when its worker must be ready, or its job be over
 

@@ -107,6 +107,8 @@ def condemned(job: Job, loss: Loss) -> Outcome:
         return _outcome(Verdict.KILLED, killed, loss)
     how = f"by {loss.signal}" if loss.signal else f"with exit code {loss.exitcode}"
     text = f"the worker of {_label(job)} died {how} (pid {loss.pid})"
+    if loss.cause is not None:
+        text = f"the executor that ran {_label(job)} failed under it: {loss.cause!r}"
     died = WorkerDied(
         text + _details(loss),
         pid=loss.pid,
@@ -115,4 +117,5 @@ def condemned(job: Job, loss: Loss) -> Outcome:
         stack=loss.stack,
         survivors=loss.survivors,
     )
+    died.__cause__ = loss.cause
     return _outcome(Verdict.DIED, died, loss)

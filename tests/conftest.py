@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
+import lenders
 from ezpq_exec import Capabilities, Engine, PriorityExecutor
 from gates import PATIENCE, Gate
 
@@ -22,6 +23,8 @@ ENGINES = {
     "processes": "processes",
     "threads": "threads",
     "spawned": "ezpq_exec.engines.spawned:SpawnedEngine",
+    "borrowed": "lenders:threads",
+    "borrowed processes": "lenders:processes",
 }
 
 _ROOT = "ezpq_exec-root"
@@ -66,6 +69,7 @@ def capabilities_of(name: str) -> Capabilities:
         with PriorityExecutor(1, engine=engine_of(name)) as executor:
             executor.submit(os.getpid).result(PATIENCE)
             _capabilities[name] = executor.capabilities
+        lenders.close_all()
     return _capabilities[name]
 
 
@@ -239,6 +243,7 @@ def make_executor(
     for gate in gates:
         gate.open(4096)
     stuck = [executor for executor in made if not _closes(executor, census)]
+    lenders.close_all()
     if stuck:
         pytest.fail(f"{len(stuck)} executors could be shut down only by killing their workers")
 

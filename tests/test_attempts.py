@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ezpq_exec.commands import Close, Command, Recall, Run, Settle, Unpack
+from ezpq_exec.decisions import QUICK
 from ezpq_exec.history import put_before
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.lanes import Lane
-from ezpq_exec.lookahead import QUICK
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
 from ezpq_exec.scheduler import Scheduler

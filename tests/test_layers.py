@@ -15,17 +15,19 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs heap",
-    "history lanes backlog deadlines commands reports slots verdicts",
-    "decisions attempts lookahead scheduler ending stats packing inbox",
+    "history lanes backlog deadlines commands reports slots idleness verdicts",
+    "decisions attempts lookahead promises scheduler ending stats packing inbox exitorder",
     "engines.*",
-    "courier exits mailbox places gate condition offers resolver loop desk",
-    "future checks configured lanetable intake mapping executor completed",
+    "courier exits mailbox places gate condition offers handed resolver loop desk",
+    "future checks configured lanetable intake assembly mapping executor completed",
+    "reusable",
     "demo __main__",
 ]
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
-    *("history", "lanes", "verdicts", "decisions", "attempts", "lookahead", "scheduler"),
-    *("ending", "stats"),
+    *("history", "lanes", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
+    "promises",
+    *("scheduler", "ending", "stats"),
 ]
 IMPURE = {
     *("time", "threading", "os", "subprocess", "multiprocessing", "socket", "select", "signal"),

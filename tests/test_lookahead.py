@@ -29,9 +29,10 @@ from ezpq_exec.commands import (
     Settle,
     Start,
 )
+from ezpq_exec.decisions import QUICK
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.lanes import Lane
-from ezpq_exec.lookahead import DEPTH, PATIENCE, QUICK
+from ezpq_exec.lookahead import DEPTH, PATIENCE
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
 from ezpq_exec.scheduler import Scheduler

@@ -52,6 +52,8 @@ class Capabilities:
             crash is survived.
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
+        quick: seconds that a job may take for it to be worth while to queue others behind it.
+        borrows: the workers are another executor's.
     """
 
     kills: bool = False
@@ -62,6 +64,8 @@ class Capabilities:
     isolates: bool = False
     hands_over: bool = False
     queues: bool = False
+    quick: float = 0.0005
+    borrows: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ class Engine(abc.ABC):
         Raises:
             UnsupportedOption: if `setup` asks for what this engine cannot do.
         """
+
+    def capacity(self) -> int | None:
+        """How many jobs can run at once, where that is not for the user to say; else None."""
+        return None
 
     def pack(self, call: Call, packed_function: Any = None) -> Any:
         """The call in the form that `run` takes; called by the thread that submits.

@@ -5,31 +5,38 @@ from __future__ import annotations
 import os
 import select
 import sys
+from concurrent.futures import Executor
 
 from .base import Engine
 
 __all__ = ["choose", "default_workers"]
 
 NAMES = "processes", "threads"
+ACCEPTED = f"one of {NAMES}, an Engine, an Executor or a function that makes one"
 
 
 def choose(wanted: object) -> Engine:
-    """The engine that `wanted` names, or is.
+    """The engine that `wanted` names, or is, or that runs jobs there.
 
     Raises:
-        TypeError, ValueError: it is neither the name of an engine nor an engine.
+        TypeError, ValueError: it is none of these.
+        Exception: what a function raises that was to make an executor.
     """
     if isinstance(wanted, Engine):
         return wanted
+    if isinstance(wanted, Executor) or callable(wanted):
+        from .borrowed import BorrowedEngine
+
+        return BorrowedEngine(wanted)
     if not isinstance(wanted, str):
-        raise TypeError(f"engine must be one of {NAMES} or an Engine, not {wanted!r}")
+        raise TypeError(f"engine must be {ACCEPTED}, not {wanted!r}")
     if wanted == "threads":
         from .threads import ThreadEngine
 
         return ThreadEngine()
     if wanted == "processes":
         return _processes()
-    raise ValueError(f"engine must be one of {NAMES} or an Engine, not {wanted!r}")
+    raise ValueError(f"engine must be {ACCEPTED}, not {wanted!r}")
 
 
 def _processes() -> Engine:
@@ -57,7 +64,11 @@ def _has_keepers() -> bool:
 
 def default_workers(engine: Engine) -> int:
     """How many jobs run at once where nobody said: the stdlib's number for threads, else CPUs."""
+    capacity = engine.capacity()
+    if capacity is not None:
+        return capacity
     from loky import cpu_count
 
     cpus = int(cpu_count())
-    return cpus if engine.capabilities.isolates else min(32, cpus + 4)
+    has_threads = not (engine.capabilities.isolates or engine.capabilities.borrows)
+    return min(32, cpus + 4) if has_threads else cpus

@@ -23,28 +23,12 @@ from .. import packing
 from .channel import SMALL, Frame, Kind, Reader, header, receive, send
 from .jobqueue import Lookout, next_message
 from .page import Page
+from .usage import usage
 
 __all__ = ["DEADLINE", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
-
-try:
-    import resource
-except ImportError:  # Windows
-
-    def _usage() -> tuple[float, int]:
-        return time.process_time(), 0
-
-else:
-    _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-
-    def _usage() -> tuple[float, int]:
-        """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        gone = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
-        return cpu, own.ru_maxrss * _RSS_UNIT
 
 
 class Alarm:
@@ -88,7 +72,7 @@ def serve(
             return
         kind, body, ended = _execute(frame.body)
         del frame
-        cpu, rss = _usage()
+        cpu, rss = usage()
         _flush()
         if page is not None:
             if page.condemned == number:

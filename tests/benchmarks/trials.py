@@ -167,9 +167,22 @@ def _resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def second(kind: type[Contender], scale: Scale) -> Figures:
+    """How long a second executor takes from its making to its first result."""
+    _warmed(kind).close()
+    times: list[float] = []
+    for _ in range(scale.rounds):
+        began = time.perf_counter()
+        contender = kind(2 * WORKERS)
+        contender.submit(tasks.nothing).result()
+        times.append((time.perf_counter() - began) * MILLI)
+        contender.close()
+    return {"second": [statistics.median(times)]}
+
+
 Trial: TypeAlias = Callable[[type[Contender], Scale], Figures]
 TRIALS: dict[str, Trial] = {
-    trial.__name__: trial for trial in (importable, scripted, trips, timeouts, waiting)
+    trial.__name__: trial for trial in (importable, scripted, trips, timeouts, waiting, second)
 }
 
 
@@ -191,5 +204,6 @@ ROWS = {
     "submit": Row("one submit, workers busy: median µs", "waiting", "submit", 1),
     "late": Row("timeout noticed after the deadline: median ms", "timeouts", "late", 1),
     "worst": Row("timeout noticed after the deadline: worst ms", "timeouts", "late", 1, max),
+    "second": Row("a second executor's first result: median ms", "second", "second", 1),
     "memory": Row("a waiting job, its future included: bytes", "waiting", "memory"),
 }

@@ -187,6 +187,7 @@ def test_a_huge_argument_for_a_stopped_worker_can_be_killed(stopped: StoppedWork
     assert is_gone(stopped.pid)
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_a_huge_argument_for_a_worker_that_dies_goes_to_the_next(stopped: StoppedWorker) -> None:
     huge = stopped.executor.submit(len, bytes(HUGE))

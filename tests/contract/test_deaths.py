@@ -34,6 +34,7 @@ def death_of(executor: PriorityExecutor, job: Callable[..., object], *args: obje
     return error
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 @pytest.mark.parametrize("exitcode", [0, 1, 3, 255])
 def test_a_job_that_exits_the_process_is_told_with_pid_and_exit_code(
@@ -47,6 +48,7 @@ def test_a_job_that_exits_the_process_is_told_with_pid_and_exit_code(
     assert executor.submit(os.getpid).result(PATIENCE) != pid
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 @pytest.mark.parametrize(
     ("name", "job", "args"),
@@ -84,6 +86,7 @@ def test_the_error_is_one_that_programs_know_and_pickles(make_executor: Maker) -
     assert (copy.pid, copy.exitcode, copy.signal) == (error.pid, error.exitcode, error.signal)
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_the_info_of_a_job_whose_worker_died_has_the_exit_code(make_executor: Maker) -> None:
     future = make_executor(1).submit(die, 5)
@@ -94,6 +97,7 @@ def test_the_info_of_a_job_whose_worker_died_has_the_exit_code(make_executor: Ma
     assert future.info.runtime is not None
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_siblings_of_a_dead_worker_and_jobs_that_wait_are_unharmed(
     make_executor: Maker, gate: Gate
@@ -116,6 +120,7 @@ def test_siblings_of_a_dead_worker_and_jobs_that_wait_are_unharmed(
     assert stats.settled == {Verdict.RETURNED: 21, Verdict.DIED: 5}
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_a_worker_that_somebody_kills_while_idle_harms_no_job(make_executor: Maker) -> None:
     executor = make_executor(1)
@@ -125,6 +130,7 @@ def test_a_worker_that_somebody_kills_while_idle_harms_no_job(make_executor: Mak
         assert executor.submit(os.getpid).result(PATIENCE) != pid
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_a_result_that_was_sent_counts_though_the_worker_died_then(
     make_executor: Maker, gate: Gate
@@ -148,6 +154,7 @@ def test_a_result_that_was_sent_counts_though_the_worker_died_then(
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 
+@pytest.mark.lacks("borrows")
 def test_an_initializer_that_raises_breaks_the_executor_and_is_the_cause(
     make_executor: Maker,
 ) -> None:
@@ -162,6 +169,7 @@ def test_an_initializer_that_raises_breaks_the_executor_and_is_the_cause(
         executor.submit(add, 1, 1)
 
 
+@pytest.mark.lacks("borrows")
 def test_every_job_that_waits_learns_that_the_executor_is_broken(
     make_executor: Maker, gate: Gate
 ) -> None:
@@ -178,6 +186,7 @@ def test_every_job_that_waits_learns_that_the_executor_is_broken(
     assert executor.stats().settled == {Verdict.BROKEN: 10}
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_an_initializer_that_exits_is_tried_three_times_and_counted(
     make_executor: Maker, gate: Gate
@@ -198,6 +207,7 @@ def test_an_initializer_that_exits_is_tried_three_times_and_counted(
     assert stats.workers_died == 3
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_many_workers_that_cannot_start_are_no_storm(make_executor: Maker, gate: Gate) -> None:
     executor = make_executor(4, initializer=dying_initializer, initargs=(gate.path,))
@@ -221,6 +231,7 @@ def test_a_worker_that_is_not_ready_in_time_breaks_the_executor(make_executor: M
     assert not descendants() - before
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.lacks("kills")
 def test_a_thread_that_is_not_ready_in_time_breaks_the_executor(
     make_executor: Maker, gate: Gate
@@ -232,6 +243,7 @@ def test_a_thread_that_is_not_ready_in_time_breaks_the_executor(
     gate.open()
 
 
+@pytest.mark.lacks("borrows")
 def test_a_broken_executor_can_be_shut_down_and_asked(make_executor: Maker) -> None:
     executor = make_executor(1, initializer=failing_initializer, initargs=("no",))
     executor.submit(add, 1, 1).exception(PATIENCE)

@@ -131,7 +131,8 @@ def test_a_result_that_does_not_pickle_fails_its_future_alone(make_executor: Mak
         with pytest.raises(TypeError, match="I stay where I am"):
             executor.submit(unpicklable_result).result(PATIENCE)
     pid = executor.submit(os.getpid).result(PATIENCE)
-    assert executor.submit(os.getpid).result(PATIENCE) == pid
+    if not executor.capabilities.borrows:  # else it has more workers than slots
+        assert executor.submit(os.getpid).result(PATIENCE) == pid
 
 
 @pytest.mark.needs("isolates")
@@ -191,6 +192,7 @@ def test_what_a_job_prints_is_out_before_its_result(
     assert "from the worker" in capfd.readouterr().out
 
 
+@pytest.mark.lacks("borrows")
 def test_an_initializer_has_run_before_the_first_job(make_executor: Maker) -> None:
     import workload
 

@@ -198,7 +198,7 @@ def test_where_nothing_can_be_killed_the_job_settles_and_keeps_its_slot(
     assert isinstance(error, JobTimeout)
     assert "cannot be killed" in str(error)
     following = executor.submit(say_and_return, gate.path, "following")
-    assert gate.pids() == [os.getpid()]
+    gate.heard()
     assert executor.stats().waiting == 1
     gate.open()
     assert following.result(PATIENCE) == "following"

@@ -1,0 +1,70 @@
+"""How an executor is put together: an engine, a scheduler, the loop that runs both, and the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .checks import broken_lender, broken_processes, broken_threads
+from .desk import Desk
+from .engines.base import Capabilities, Engine, Setup
+from .engines.choice import default_workers
+from .errors import UnsupportedOption
+from .intake import BoundedIntake, Intake
+from .places import Places
+from .scheduler import Scheduler
+
+__all__ = ["Parts", "assemble"]
+
+GRACE = 1.0  # seconds by which an engine's own deadlines may be missed before the parent acts
+
+
+class Parts(NamedTuple):
+    """What an executor is made of."""
+
+    max_workers: int
+    capabilities: Capabilities
+    scheduler: Scheduler
+    loop: Desk
+    intake: Intake
+
+
+def assemble(
+    engine: Engine,
+    max_workers: int | None,
+    setup: Setup,
+    places: Places | None,
+    start_timeout: float,
+    idle_timeout: float | None,
+) -> Parts:
+    """Put together what runs jobs on `engine`, and have its loop run; the arguments are checked.
+
+    Raises:
+        UnsupportedOption: the engine cannot honour one of them.
+    """
+    count = default_workers(engine) if max_workers is None else max_workers
+    engine.open(setup)
+    capabilities = engine.capabilities
+    if capabilities.borrows and idle_timeout is not None:
+        raise UnsupportedOption(
+            f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
+        )
+    scheduler = Scheduler(
+        count,
+        can_kill=capabilities.kills,
+        grace=GRACE if capabilities.own_deadlines else 0.0,
+        start_timeout=start_timeout,
+        unready=_unready(capabilities),
+        queues=capabilities.queues and setup.max_tasks_per_child is None,
+        quick=capabilities.quick,
+        idle_timeout=idle_timeout,
+    )
+    loop = Desk(engine, scheduler, places)
+    intake = Intake(engine, loop) if places is None else BoundedIntake(engine, loop, places)
+    return Parts(count, capabilities, scheduler, loop, intake)
+
+
+def _unready(capabilities: Capabilities) -> Callable[[BaseException], BaseException]:
+    if capabilities.borrows:
+        return broken_lender
+    return broken_processes if capabilities.isolates else broken_threads

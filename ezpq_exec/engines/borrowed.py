@@ -1,0 +1,226 @@
+"""Any `concurrent.futures.Executor` as an engine: it lends us its workers.
+
+It gets no more jobs than there are slots, so that the order in which they begin is ours. Where it
+is one that is known to be quick, the jobs behind those wait here, each slot's in a queue of its own,
+and the thread that brings an answer hands the next one over itself: so the loop, which would have
+to be woken for that first, is spared the way between two jobs. Else a thread of ours hands over,
+since a stranger's `submit` may take as long as it likes.
+
+What is reported is put together on the loop's thread, in `wait`, from what threads leave in the
+inbox. A slot's worker is a fiction: it is ready as long as there is a lender that takes jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor
+from typing import Any
+
+from .. import packing
+from ..errors import UnsupportedOption
+from ..inbox import Inbox
+from ..jobs import Call, Verdict
+from ..reports import Finished, Loss, Lost, Report, Stopped, Unstartable
+from .base import Capabilities, Engine, Setup
+from .errand import Answer
+from .lender import capacity_of
+from .lending import Gone, Lending, News
+from .loans import Landed, Loan, Place, Refused, outcome_of
+
+__all__ = ["BorrowedEngine"]
+
+
+QUICK = 0.002  # seconds: the way by the loop is long here, and what is queued is close at hand
+
+
+class BorrowedEngine(Engine):
+    """Runs jobs in an executor of somebody else's, which is never shut down.
+
+    Args:
+        source: the executor, or a function that makes one, which is called again when that breaks.
+
+    Raises:
+        TypeError: the function makes something else.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from ezpq_exec import PriorityExecutor
+    >>> with ThreadPoolExecutor(1) as lender, PriorityExecutor(engine=lender) as executor:
+    ...     future = executor.options(priority=0, name="mine").submit(pow, 2, 5)
+    ...     (future.result(), future.info.name, executor.max_workers, executor.capabilities.kills)
+    (32, 'mine', 1, False)
+    """
+
+    def __init__(self, source: Executor | Callable[[], Executor]) -> None:
+        self._inbox: Inbox[News] = Inbox()
+        self._lending = Lending(source, self._inbox)
+        lender = self._lending.lender
+        self._packs = lender.packs
+        self.capabilities = Capabilities(
+            isolates=lender.isolates,
+            hands_over=True,
+            queues=lender.is_prompt,
+            quick=QUICK,
+            borrows=True,
+        )
+        self._places: dict[int, Place] = {}
+        self._closing = False
+        self._is_over = False
+
+    def open(self, setup: Setup) -> None:
+        """See `Engine.open`."""
+        for name in ("initializer", "initargs", "max_tasks_per_child"):
+            value = getattr(setup, name)
+            if value is not None and value != ():
+                raise UnsupportedOption(
+                    f"{name} is for those who start the workers; these are those of "
+                    f"{self._lending.lender.executor!r} (got {value!r})"
+                )
+
+    def capacity(self) -> int | None:
+        """See `Engine.capacity`."""
+        return capacity_of(self._lending.lender.executor)
+
+    def pack(self, call: Call, packed_function: Any = None) -> Any:
+        """See `Engine.pack`. Only stdlib processes need it: others have their own ways."""
+        return packing.pack_call(call, packed_function) if self._packs else call
+
+    def pack_function(self, function: Callable[..., Any]) -> Any:
+        """See `Engine.pack_function`."""
+        return packing.pack(function) if self._packs else None
+
+    # Orders of the loop -----------------------------------------------------------------------
+
+    def start(self, slot: int) -> None:
+        """See `Engine.start`."""
+        self._places[slot] = Place(slot)
+        try:
+            self._lending.engage(slot)
+        except RuntimeError as failure:  # no more threads to be had
+            self._inbox.put(Unstartable(slot, failure))
+
+    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+        """See `Engine.run`."""
+        self.hand_over(slot, number, payload, timeout, [])
+
+    def hand_over(
+        self,
+        slot: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        sent: list[object],
+        soon: bool = False,
+    ) -> None:
+        """See `Engine.hand_over`. It only puts the job on our thread's list, so it cannot fail."""
+        place = self._places[slot]
+        place.is_taken = True
+        self._lending.lend(place, number, payload, sent)
+
+    def queue(self, slot: int, number: int, payload: Any) -> bool:
+        """See `Engine.queue`."""
+        place = self._places.get(slot)
+        if place is None:
+            return False
+        with place.lock:
+            if place.is_taken:
+                place.ahead.append((number, payload))
+                return True
+            place.is_taken = True
+        self._lending.lend(place, number, payload, [])
+        return True
+
+    def recall(self, slot: int) -> list[int]:
+        """See `Engine.recall`."""
+        place = self._places.get(slot)
+        if place is None:
+            return []
+        with place.lock:
+            numbers = [number for number, _ in place.ahead]
+            place.ahead.clear()
+        return numbers
+
+    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
+        """See `Engine.kill`. Never called: `Capabilities.kills` is false."""
+        raise NotImplementedError("a job in a borrowed executor cannot be killed")
+
+    def retire(self, slot: int) -> None:
+        """See `Engine.retire`."""
+        self._places.pop(slot, None)
+
+    def begun(self, slot: int, number: int) -> float | None:
+        """See `Engine.begun`. What went to another process began when its lender says it runs."""
+        place = self._places.get(slot)
+        loan = None if place is None else place.loan
+        if loan is None or loan.number != number:
+            return None
+        if loan.errand is not None and (loan.errand.began is not None or loan.errand.waits_here):
+            return loan.errand.began
+        future = loan.future
+        runs = future is not None and (future.running() or future.done())
+        return loan.handed if runs else None
+
+    def wake(self) -> None:
+        """See `Engine.wake`."""
+        self._inbox.ring()
+
+    def close(self, *, kill: bool = False) -> None:
+        """See `Engine.close`. What the lender has in hand is left to finish."""
+        self._closing = True
+        for place in self._places.values():
+            with place.lock:
+                place.ahead.clear()
+        self._places.clear()
+        self._lending.end()
+
+    def wait(self, timeout: float | None) -> list[Report]:
+        """See `Engine.wait`."""
+        reports: list[Report] = []
+        for item in self._inbox.take(timeout):
+            if isinstance(item, Landed):
+                self._lending.loans.discard(item.loan)
+                reports.append(self._report(item))
+            elif isinstance(item, Refused):
+                self._lending.loans.discard(item.loan)
+                reports.append(self._fail(item.loan, item.cause, item.seen, refused=True))
+            elif isinstance(item, Gone):
+                self._lending.join()
+                self._is_over = True
+            else:
+                reports.append(item)
+        if self._is_over and not self._lending.loans:
+            reports.append(Stopped())
+        return reports
+
+    # What came back ---------------------------------------------------------------------------
+
+    def _report(self, landed: Landed) -> Report:
+        loan, future, seen = landed
+        if future.cancelled():
+            return self._fail(loan, CancelledError("the borrowed executor cancelled it"), seen)
+        error = future.exception()
+        if error is not None:
+            return self._fail(loan, error, seen)
+        answer = future.result()
+        if not isinstance(answer, Answer):
+            odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
+            return Finished(loan.place.slot, loan.number, loan.failed(odd, seen))
+        return Finished(loan.place.slot, loan.number, outcome_of(answer, loan.handed, seen))
+
+    def _fail(
+        self, loan: Loan, cause: BaseException, seen: float, *, refused: bool = False
+    ) -> Report:
+        """A job came to nothing by the lender's doing: its own fault, or the whole lender's."""
+        slot = loan.place.slot
+        is_lost = loan.lender.fault is not None or isinstance(cause, CancelledError)
+        if not is_lost:
+            item = loan.place.next()  # after a result, it would be on its way already
+            if item is not None:
+                self._lending.lend(loan.place, *item, [])
+            return Finished(slot, loan.number, loan.failed(cause, seen))
+        known = refused or (isinstance(cause, CancelledError) and loan.lender.is_prompt)
+        begun = None if loan.is_unbegun(known) else loan.handed
+        place = Place(slot)
+        if not self._closing and self._places.get(slot) is loan.place:
+            self._places[slot] = place
+            self._lending.engage(slot)
+        return Lost(slot, Loss(begun=begun, ended=seen, cause=cause))

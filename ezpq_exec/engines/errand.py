@@ -1,0 +1,149 @@
+"""A call on its way through somebody else's executor, and what it brings back.
+
+An errand is called where the lender runs it: itself, if that is here; a copy of it, if the lender
+pickles. Whatever the function does becomes the answer, so that a lender's future fails only by the
+lender's own doing. A lender's worker imports this module and next to nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .. import packing
+from .usage import usage
+
+__all__ = ["Answer", "Copy", "Errand", "nothing", "run_packed"]
+
+
+class Answer(NamedTuple):
+    """What became of a call. Times are on the monotonic clock of the host that it ran on.
+
+    `packed`: the value is bytes; an error always is, where it goes from process to process.
+    """
+
+    returned: bool
+    value: Any
+    packed: bool
+    started: float
+    ended: float
+    cpu_time: float
+    max_rss: int | None
+    pid: int
+
+
+class Errand:
+    """A call that the lender runs once at most, in this process or, as a copy, in another."""
+
+    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began")
+
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self._claims = [self]  # whoever takes it out decides whether this runs
+        self._copied = False
+        self.began: float | None = None  # here, in monotonic seconds
+
+    def __repr__(self) -> str:
+        return "<Errand>"  # without the user's objects, whose own may fail
+
+    def __call__(self) -> Answer | None:
+        """Run it; None if it was withdrawn."""
+        try:
+            self._claims.pop()
+        except IndexError:
+            return None
+        cpu = time.thread_time()
+        started = self.began = time.monotonic()
+        returned, value = _run(self._function, self._args, self._kwargs)
+        ended = time.monotonic()
+        cpu = time.thread_time() - cpu
+        return Answer(returned, value, False, started, ended, cpu, None, os.getpid())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._copied = True
+        if not self._claims:
+            raise pickle.PicklingError("this errand was withdrawn")
+        return Copy, (self._function, self._args, dict(self._kwargs))
+
+    def withdraw(self) -> bool:
+        """Keep it from running from now on; whether it is certain that it has not begun."""
+        try:
+            self._claims.pop()
+        except IndexError:
+            return False
+        return not self._copied
+
+    @property
+    def waits_here(self) -> bool:
+        """Whether it has not begun, and went nowhere else."""
+        return bool(self._claims) and not self._copied
+
+
+class Copy:
+    """An errand in another process."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, *call: Any) -> None:
+        self._call = call
+
+    def __call__(self) -> Answer:
+        """Run it."""
+        return _run_far_off(lambda: self._call, pack=False)
+
+
+def run_packed(packed: bytes) -> Answer:
+    """Run a call that was packed by `packing.pack_call`, and pack what it returns."""
+    return _run_far_off(lambda: packing.load_call(packed), pack=True)
+
+
+def nothing() -> None:
+    """A call by which is found out whether a lender takes any."""
+
+
+def _run(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[bool, Any]:
+    try:
+        return True, function(*args, **kwargs)
+    except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
+        return False, _shorn(error)
+
+
+def _shorn(error: BaseException) -> BaseException:
+    """The error without the innermost frame of this module, which would hold on to the error."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
+    return error
+
+
+def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool) -> Answer:
+    """Run a call in a process of the lender's, which may be on another host."""
+    # On the main thread all that the process uses is the job's; else only what the thread does.
+    alone = threading.current_thread() is threading.main_thread()
+    before = usage()[0] if alone else time.thread_time()
+    started = time.monotonic()
+    ended = 0.0
+    try:
+        function, args, kwargs = load()
+        returned, value = _run(function, args, kwargs)
+        ended = time.monotonic()
+        if not returned:
+            value = packing.pack_error(value)
+        elif pack:
+            value = packing.pack(value)
+    except BaseException as error:  # the user's: what does not unpickle here, or pickle
+        ended = ended or time.monotonic()
+        returned, value = False, packing.pack_error(_shorn(error))
+    used, rss = usage()
+    cpu = (used if alone else time.thread_time()) - before
+    packed = pack or not returned
+    return Answer(returned, value, packed, started, ended, max(0.0, cpu), rss or None, os.getpid())

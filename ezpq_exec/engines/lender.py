@@ -1,0 +1,114 @@
+"""An executor that is lent to us, and what can be known of it by its kind.
+
+It is used through `submit` and its futures alone, and never shut down.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any
+
+from ..jobs import Call
+from .errand import Errand, nothing, run_packed
+
+__all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
+
+# Executors that are known by the module that their `submit` comes from.
+_PROCESSES = {"concurrent.futures.process"}
+_LOKY = {"loky.process_executor", "loky.reusable_executor"}
+_THREADS = {"concurrent.futures.thread"}  # InterpreterPoolExecutor's is the same
+
+
+class Lender:
+    """One executor of somebody else's.
+
+    Attributes:
+        is_prompt: `submit` returns soon, and may be called by the thread that resolves its futures.
+        is_here: it runs jobs in this process.
+        isolates: it runs jobs in processes of their own.
+        packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
+            and what does not pickle, or unpickle, fails its own job alone.
+        asked: it was given a job.
+        served: a job came back from it.
+        fault: why it takes no more; None while it does.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        home = getattr(type(executor).submit, "__module__", None)
+        self.executor = executor
+        self.packs = home in _PROCESSES
+        self.isolates = self.packs or home in _LOKY
+        self.is_here = home in _THREADS
+        self.is_prompt = self.isolates or self.is_here
+        self.asked = False
+        self.served = False
+        self.fault: BaseException | None = None
+
+    def submit(self, payload: Any, errand: Errand | None) -> Future[Any]:
+        """Hand over an errand, or a call that was packed."""
+        call: tuple[Any, ...] = (run_packed, payload) if errand is None else (errand,)
+        future: object = self.executor.submit(*call)
+        if not isinstance(future, Future):
+            raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
+        return future
+
+    def is_done_for(self, refusal: BaseException) -> bool:
+        """Whether it takes no jobs at all any more, or refused only that one."""
+        if isinstance(refusal, BrokenExecutor):
+            return True
+        if not isinstance(refusal, RuntimeError):
+            return False
+        try:
+            self.executor.submit(nothing)
+        except RuntimeError:  # shut down, in every executor that there is
+            return True
+        except BaseException:  # that says nothing
+            return False
+        return False
+
+
+def errand_of(payload: Any) -> Errand | None:
+    """The errand for a payload; None if that is packed."""
+    return Errand(*payload) if isinstance(payload, Call) else None
+
+
+def is_end(error: BaseException | None) -> bool:
+    """Whether an exception of a lender's future says that the lender is no more.
+
+    What jobs raise never is one: it comes as a result.
+    """
+    if isinstance(error, BrokenExecutor):
+        return True
+    loky = sys.modules.get("loky.process_executor")
+    return loky is not None and isinstance(error, loky.ShutdownExecutorError)
+
+
+def capacity_of(executor: Executor) -> int | None:
+    """How many jobs it says it runs at once.
+
+    The stdlib's executors, and loky's, say so nowhere but in `_max_workers`, which others read,
+    too. Read in CPython 3.10 to 3.14 and loky 3.4 to 3.7; without it the number of CPUs is taken.
+    """
+    for name in ("max_workers", "num_workers", "_max_workers"):
+        count = getattr(executor, name, None)
+        if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+            return count
+    return None
+
+
+def lender_from(source: Executor | Callable[[], Executor]) -> Lender:
+    """The executor itself, or what the factory makes.
+
+    Raises:
+        TypeError: the factory makes something else.
+        Exception: what the factory raises.
+    """
+    executor = source if isinstance(source, Executor) else source()
+    if not isinstance(executor, Executor):
+        raise TypeError(
+            "engine must be a function that returns a concurrent.futures.Executor; "
+            f"{source!r} returned {executor!r}"
+        )
+    return Lender(executor)

@@ -1,0 +1,26 @@
+"""What a process has used so far."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+__all__ = ["usage"]
+
+try:
+    import resource
+except ImportError:  # Windows
+
+    def usage() -> tuple[float, int]:
+        """CPU seconds of this process; its peak is not known."""
+        return time.process_time(), 0
+
+else:
+    _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+    def usage() -> tuple[float, int]:
+        """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        gone = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
+        return cpu, own.ru_maxrss * _RSS_UNIT

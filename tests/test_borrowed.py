@@ -1,0 +1,483 @@
+"""Executors that lend their workers: good ones, broken ones, and hostile ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from typing import Any
+
+import loky
+import pytest
+
+from conftest import eventually
+from ezpq_exec import (
+    JobTimeout,
+    PriorityExecutor,
+    QueueTimeout,
+    UnsupportedOption,
+    Verdict,
+    WorkerDied,
+)
+from ezpq_exec.engines.base import Setup
+from ezpq_exec.engines.borrowed import BorrowedEngine
+from ezpq_exec.engines.errand import Errand
+from ezpq_exec.engines.lender import capacity_of
+from ezpq_exec.jobs import Call
+from ezpq_exec.reports import Finished, Ready, Stopped
+from gates import PATIENCE, Gate, hold
+from workload import add
+
+
+@pytest.fixture
+def lend() -> Iterator[Callable[[Executor], Executor]]:
+    """Has lenders shut down after the test."""
+    lent: list[Executor] = []
+
+    def take(lender: Executor) -> Executor:
+        lent.append(lender)
+        return lender
+
+    yield take
+    for lender in lent:
+        lender.shutdown()
+
+
+class ByHand(Executor):
+    """Runs nothing by itself: the test decides what becomes of each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Callable[[], Any], Future[Any]]] = []
+        self.came = threading.Semaphore(0)
+        self.refusal: BaseException | None = None
+        self.refuses_all = True
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.refusal is not None and (self.refuses_all or isinstance(fn, Errand)):
+            raise self.refusal
+        future: Future[Any] = Future()
+        self.calls.append((fn, future))
+        self.came.release()
+        return future
+
+    def take(self) -> tuple[Callable[[], Any], Future[Any]]:
+        """The next call that came."""
+        assert self.came.acquire(timeout=PATIENCE)
+        return self.calls.pop(0)
+
+    def do(self) -> None:
+        """Run the next call that comes."""
+        call, future = self.take()
+        future.set_running_or_notify_cancel()
+        future.set_result(call())
+
+
+class AtOnce(Executor):
+    """Runs each call within `submit`."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.fixture
+def no_loky() -> Iterator[None]:
+    """Ends loky's reusable executor after the test."""
+    yield
+    loky.get_reusable_executor(1).shutdown(wait=True, kill_workers=True)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: ThreadPoolExecutor(3), lambda: ProcessPoolExecutor(3), loky.ProcessPoolExecutor],
+)
+def test_the_number_of_workers_is_the_lenders(
+    make: Callable[[], Executor], lend: Callable[[Executor], Executor]
+) -> None:
+    """Should an executor no longer say how many workers it has, this notices."""
+    assert capacity_of(lend(make())) == (
+        loky.cpu_count() if make is loky.ProcessPoolExecutor else 3
+    )
+
+
+def test_no_more_jobs_are_with_the_lender_than_slots_and_the_best_go_first() -> None:
+    lender = ByHand()
+    with PriorityExecutor(1, engine=lender) as executor:
+        order: list[int] = []
+        executor.submit(order.append, 0)
+        call, future = lender.take()
+        for priority in (5, 4, 3, 2, 1):
+            executor.options(priority=priority).submit(order.append, priority)
+        future.set_result(call())
+        for _ in range(5):
+            lender.do()
+            assert len(lender.calls) <= 1
+    assert order == [0, 1, 2, 3, 4, 5]
+    assert capacity_of(lender) is None
+
+
+def test_a_quick_lender_has_no_more_in_hand_either(
+    lend: Callable[[Executor], Executor],
+) -> None:
+    """Jobs that follow quick ones stay here, and go to the lender one by one."""
+    lender = lend(ThreadPoolExecutor(8))
+    running, most, lock = [0], [0], threading.Lock()
+
+    def job() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        with lock:
+            running[0] -= 1
+
+    with PriorityExecutor(2, engine=lender) as executor:
+        for future in [executor.submit(job) for _ in range(2000)]:
+            future.result(PATIENCE)
+    assert most[0] <= 2
+
+
+def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
+    lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    engine = BorrowedEngine(lend(ThreadPoolExecutor(4)))
+    engine.open(Setup())
+    engine.start(0)
+    try:
+        assert [*engine.wait(PATIENCE)] == [Ready(0, os.getpid())]
+        engine.run(0, 1, Call(hold, (gate.path, "one"), {}), None)
+        assert gate.heard() == ["one"]
+        for number in (2, 3):
+            assert engine.queue(0, number, Call(hold, (gate.path, number), {}))
+        assert engine.recall(0) == [2, 3]
+        assert engine.queue(0, 4, Call(hold, (gate.path, "four"), {}))
+        gate.open()
+        assert gate.heard() == ["four"]
+        assert [report.number for report in _finished(engine, 1)] == [1]
+        assert engine.recall(0) == []
+        gate.open()
+        assert [report.number for report in _finished(engine, 1)] == [4]
+    finally:
+        gate.open(100)
+        engine.close()
+        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+            pass
+    assert gate.all_heard() == []
+
+
+def _finished(engine: BorrowedEngine, count: int) -> list[Finished]:
+    found: list[Finished] = []
+    while len(found) < count:
+        found += [report for report in engine.wait(PATIENCE) if isinstance(report, Finished)]
+    return found
+
+
+def test_a_lender_that_is_done_at_once_is_no_recursion() -> None:
+    with PriorityExecutor(2, engine=AtOnce()) as executor:
+        assert sum(executor.map(abs, range(3000))) == sum(range(3000))
+
+
+def test_the_lender_is_not_shut_down(lend: Callable[[Executor], Executor]) -> None:
+    lender = lend(ThreadPoolExecutor(1))
+    with PriorityExecutor(engine=lender) as executor:
+        executor.submit(add, 1, 1).result(PATIENCE)
+    assert lender.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+def test_what_belongs_to_the_lender_is_refused(lend: Callable[[Executor], Executor]) -> None:
+    lender = lend(ThreadPoolExecutor(1))
+    for option in ({"initializer": print}, {"initargs": (1,)}, {"max_tasks_per_child": 2}):
+        with pytest.raises(UnsupportedOption, match=next(iter(option))):
+            PriorityExecutor(engine=lender, **option)
+
+
+def test_what_is_no_executor_and_makes_none_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"engine .*returned 5"):
+        PriorityExecutor(engine=lambda: 5)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ZeroDivisionError):
+        PriorityExecutor(engine=lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+    with pytest.raises(TypeError, match="engine must be"):
+        PriorityExecutor(engine=5)  # type: ignore[arg-type]
+
+
+def test_the_timeout_of_a_job_that_the_lender_has_not_begun_does_not_run() -> None:
+    lender = ByHand()
+    with PriorityExecutor(1, engine=lender) as executor:
+        late = executor.options(timeout=0.05).submit(add, 1, 1)
+        call, future = lender.take()
+        timer = executor.options(queue_timeout=0.3).submit(add, 1, 1)
+        assert isinstance(timer.exception(PATIENCE), QueueTimeout)
+        assert not late.done()
+        future.set_result(call())
+        assert late.result(PATIENCE) == 2
+
+
+def test_a_job_that_overruns_settles_at_its_deadline_and_the_next_waits(
+    lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    with PriorityExecutor(1, engine=lend(ThreadPoolExecutor(4))) as executor:
+        late = executor.options(timeout=0.05).submit(hold, gate.path)
+        assert isinstance(late.exception(PATIENCE), JobTimeout)
+        following = executor.submit(add, 1, 1)
+        assert executor.stats().waiting == 1
+        gate.open()
+        assert following.result(PATIENCE) == 2
+
+
+def test_a_refusal_of_one_job_is_that_jobs_alone() -> None:
+    lender = ByHand()
+    for refusal in (TypeError("not that"), RuntimeError("not that"), KeyboardInterrupt("not that")):
+        with PriorityExecutor(1, engine=lender) as executor:
+            lender.refusal, lender.refuses_all = refusal, False
+            with pytest.raises(type(refusal), match="not that"):
+                executor.submit(add, 1, 1).result(PATIENCE)
+            lender.refusal = None
+            lender.calls.clear()
+            lender.came = threading.Semaphore(0)
+            good = executor.submit(add, 1, 1)
+            lender.do()
+            assert good.result(PATIENCE) == 2
+
+
+def test_a_lender_that_returns_no_future_fails_that_job() -> None:
+    class Odd(Executor):
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            return "soon"
+
+    with PriorityExecutor(1, engine=Odd()) as executor:
+        error = executor.submit(add, 1, 1).exception(PATIENCE)
+        assert "'soon', not a Future" in str(error)
+
+
+def test_a_lender_that_answers_something_else_fails_that_job() -> None:
+    lender = ByHand()
+    with PriorityExecutor(1, engine=lender) as executor:
+        odd, good = executor.submit(add, 1, 1), executor.submit(add, 2, 2)
+        lender.take()[1].set_result("whatever")
+        lender.do()
+        with pytest.raises(TypeError, match="answered 'whatever'"):
+            odd.result(PATIENCE)
+        assert good.result(PATIENCE) == 4
+
+
+def test_a_job_that_others_cancel_before_it_begins_is_lent_again() -> None:
+    lender = ByHand()
+    with PriorityExecutor(1, engine=lender) as executor:
+        job = executor.submit(add, 1, 1)
+        call, future = lender.take()
+        assert future.cancel()
+        lender.do()
+        assert job.result(PATIENCE) == 2
+        assert call() is None, "what was withdrawn must not run"
+
+
+def test_a_job_that_others_cancel_after_it_began_never_runs_twice() -> None:
+    lender = ByHand()
+    ran: list[int] = []
+    with PriorityExecutor(1, engine=lender) as executor:
+        job = executor.submit(ran.append, 1)
+        call, future = lender.take()
+        call()
+        future.cancel()
+        error = job.exception(PATIENCE)
+        assert isinstance(error, WorkerDied)
+        assert isinstance(error.__cause__, CancelledError)
+    assert ran == [1]
+
+
+def test_a_lender_that_is_shut_down_breaks_the_executor(
+    lend: Callable[[Executor], Executor],
+) -> None:
+    lender = lend(ThreadPoolExecutor(1))
+    with PriorityExecutor(engine=lender) as executor:
+        executor.submit(add, 1, 1).result(PATIENCE)
+        lender.shutdown()
+        job = executor.submit(add, 1, 1)
+        error = job.exception(PATIENCE)
+        assert isinstance(error, BrokenExecutor)
+        assert "after shutdown" in str(error)
+        assert isinstance(error.__cause__, RuntimeError)
+        assert job.info.verdict is Verdict.BROKEN
+        with pytest.raises(BrokenExecutor, match="takes no more jobs"):
+            executor.submit(add, 1, 1)
+
+
+def test_a_lender_that_breaks_fails_what_it_has_and_what_waits_with_the_cause(
+    lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    with PriorityExecutor(2, engine=lend(ProcessPoolExecutor(2))) as executor:
+        holders = [executor.submit(hold, gate.path) for _ in range(2)]
+        pid = gate.pids(2)[0]
+        waiting = [executor.submit(add, 1, 1) for _ in range(50)]
+        os.kill(pid, signal.SIGKILL)
+        for holder in holders:
+            error = holder.exception(PATIENCE)
+            assert isinstance(error, WorkerDied)
+            assert isinstance(error.__cause__, BrokenExecutor)
+            assert holder.info.verdict is Verdict.DIED
+        for job in waiting:
+            assert isinstance(job.exception(PATIENCE), BrokenExecutor)
+            assert job.info.verdict is Verdict.BROKEN
+
+
+def test_with_a_factory_only_what_the_broken_one_had_in_hand_fails(
+    gate: Gate, no_loky: None
+) -> None:
+    engine = lambda: loky.get_reusable_executor(2)  # noqa: E731
+    with PriorityExecutor(engine=engine) as executor:
+        holders = [executor.submit(hold, gate.path) for _ in range(2)]
+        pid = gate.pids(2)[0]
+        waiting = [executor.submit(add, n, 1) for n in range(50)]
+        os.kill(pid, signal.SIGKILL)
+        for holder in holders:
+            error = holder.exception(PATIENCE)
+            assert isinstance(error, WorkerDied)
+            assert isinstance(error.__cause__, BrokenExecutor)
+        assert [job.result(PATIENCE) for job in waiting] == [n + 1 for n in range(50)]
+        assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+def test_lokys_executor_shut_down_with_its_workers_is_replaced(gate: Gate, no_loky: None) -> None:
+    with PriorityExecutor(engine=lambda: loky.get_reusable_executor(1)) as executor:
+        holder = executor.submit(hold, gate.path)
+        gate.heard()
+        loky.get_reusable_executor(1).shutdown(kill_workers=True)
+        assert isinstance(holder.exception(PATIENCE), WorkerDied)
+        assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+class Broken(Executor):
+    """It was never any good."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        raise BrokenExecutor("never any good")
+
+
+def test_three_new_ones_broken_in_a_row_are_enough() -> None:
+    made: list[Executor] = []
+
+    def factory() -> Executor:
+        made.append(Broken())
+        return made[-1]
+
+    with PriorityExecutor(1, engine=factory) as executor:
+        jobs = [executor.submit(add, 1, 1) for _ in range(20)]
+        for job in jobs:
+            assert isinstance(job.exception(PATIENCE), BrokenExecutor)
+    assert len(made) == 1 + 3
+
+
+def test_a_factory_that_fails_three_times_breaks_the_executor() -> None:
+    asked: list[int] = []
+    first = ByHand()
+
+    def factory() -> Executor:
+        asked.append(1)
+        if len(asked) > 1:
+            raise OSError("no more of those")
+        return first
+
+    with PriorityExecutor(1, engine=factory) as executor:
+        first.refusal = RuntimeError("shut down")
+        error = executor.submit(add, 1, 1).exception(PATIENCE)
+        assert isinstance(error, BrokenExecutor)
+        assert isinstance(error.__cause__, OSError)
+    assert len(asked) == 1 + 3
+
+
+def test_lambdas_and_what_does_not_pickle_with_the_stdlibs_processes(
+    lend: Callable[[Executor], Executor],
+) -> None:
+    with PriorityExecutor(engine=lend(ProcessPoolExecutor(1))) as executor:
+        assert executor.submit(lambda: lambda: 42).result(PATIENCE)() == 42
+        with pytest.raises(TypeError, match="pickle"):
+            executor.submit(id, threading.Lock()).result(PATIENCE)
+        assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+def test_times_of_another_hosts_clock_are_put_where_they_can_be(
+    lend: Callable[[Executor], Executor],
+) -> None:
+    lender = ByHand()
+    with PriorityExecutor(1, engine=lender) as executor:
+        job = executor.submit(add, 1, 1)
+        call, future = lender.take()
+        answer = call()
+        future.set_result(answer._replace(started=5e9, ended=5e9 + 0.25))
+        job.result(PATIENCE)
+    info = job.info
+    assert info.started is not None
+    assert info.ended is not None
+    assert info.processed is not None
+    assert info.submitted <= info.started <= info.ended <= info.processed
+
+
+def test_an_errand_runs_once_at_most() -> None:
+    errand = Errand(*Call(add, (1, 1), {}))
+    assert errand() is not None
+    assert errand() is None
+    assert not errand.withdraw()
+    other = Errand(*Call(add, (1, 1), {}))
+    assert other.withdraw()
+    assert other() is None
+
+
+AT_EXIT = """
+import sys, time
+from concurrent.futures import *
+import loky
+from ezpq_exec import PriorityExecutor
+
+def job(n):
+    time.sleep(0.01)
+    print(n, flush=True)
+
+if __name__ == "__main__":
+    executor = PriorityExecutor(1, engine={lender})
+    executor.submit(len, "").result()  # some Pythons start no thread at exit
+    for n in range(20):
+        executor.submit(job, n)
+"""
+
+
+@pytest.mark.parametrize(
+    "lender",
+    [
+        "ThreadPoolExecutor(1)",
+        "ProcessPoolExecutor(1)",
+        "loky.ProcessPoolExecutor(1)",
+        "lambda: loky.get_reusable_executor(1)",
+    ],
+)
+def test_the_interpreters_exit_finishes_what_was_submitted(lender: str, tmp_path: Any) -> None:
+    """Though the lender, too, is called at exit, and takes nothing after that."""
+    script = tmp_path / "script.py"
+    script.write_text(AT_EXIT.format(lender=lender))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == [str(n) for n in range(20)], done.stderr
+    assert done.returncode == 0
+
+
+def test_an_executor_that_is_forgotten_finishes_its_jobs(
+    lend: Callable[[Executor], Executor],
+) -> None:
+    executor = PriorityExecutor(1, engine=lend(ThreadPoolExecutor(1)))
+    jobs = [executor.submit(add, n, n) for n in range(100)]
+    del executor
+    assert [job.result(PATIENCE) for job in jobs] == [2 * n for n in range(100)]
+    assert eventually(
+        lambda: all(thread.name != "ezpq_exec-lending" for thread in threading.enumerate())
+    )
