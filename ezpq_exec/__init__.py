@@ -21,6 +21,7 @@ _HOMES = {
     "JobInfo": "jobs",
     "JobKilled": "errors",
     "JobTimeout": "errors",
+    "LaneStopped": "errors",
     "PriorityExecutor": "executor",
     "QueueTimeout": "errors",
     "RemoteError": "errors",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .errors import JobError as JobError
     from .errors import JobKilled as JobKilled
     from .errors import JobTimeout as JobTimeout
+    from .errors import LaneStopped as LaneStopped
     from .errors import QueueTimeout as QueueTimeout
     from .errors import RemoteError as RemoteError
     from .errors import UnsupportedOption as UnsupportedOption

@@ -1,4 +1,8 @@
-"""What waits: jobs by priority, lower first, those of equal priority in order of submission."""
+"""What waits: jobs by priority, lower first, those of equal priority in order of submission.
+
+Of each lane one job at most is *eligible*, which is to say in the heap that `pop` takes from. Who
+that is, is looked up by `advance`, once an event has changed whatever it changes of a lane.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .heap import Heap
-from .jobs import Job
+from .jobs import Job, Verdict
+from .lanes import Lane, Mishap, mishap_of
 
 __all__ = ["Backlog"]
 
@@ -16,26 +21,49 @@ class Backlog:
 
     def __init__(self) -> None:
         self._heap: Heap[Job] = Heap()
+        self._behind = 0  # jobs that are not the first of their lane
+        self._crowded: dict[int, Lane] = {}  # lanes in which something is behind, by identity
+        self.changed: list[Lane] = []  # what `advance` is to look at
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + self._behind
 
     def __iter__(self) -> Iterator[Job]:
         """The waiting jobs, in no order."""
-        return iter(self._heap)
+        yield from self._heap
+        for lane in self._crowded.values():
+            yield from (item for item in lane.behind or () if isinstance(item, Job))
+
+    @property
+    def eligible(self) -> int:
+        """How many could run now, if there were slots for all."""
+        return len(self._heap)
 
     def push(self, job: Job) -> None:
         """File `job` by its priority; among equals by its number, whenever it comes."""
-        job.place = self._heap.push(job.priority, job.number, job)
+        lane = job.lane
+        if lane is None:
+            job.place = self._heap.push(job.priority, job.number, job)
+            return
+        if lane.holder is job:  # it was under way, and waits again
+            lane.holder = None
+        if lane.is_empty:
+            self._put_first(lane, job)
+        else:
+            self._put_behind(lane, job)
+            self._change(lane)
 
     def pop(self) -> Job:
-        """Take out the job that is to run next; IndexError if none waits."""
+        """Take out the job that is to run next; IndexError if none can. Its lane is taken by it."""
         job = self._heap.pop()
         job.place = None
+        if job.lane is not None:
+            job.lane.head = None
+            job.lane.holder = job
         return job
 
     def peek(self) -> Job | None:
-        """The job that is to run next, left where it is; None if none waits."""
+        """The job that is to run next, left where it is; None if none can."""
         entry = self._heap.peek()
         return None if entry is None else entry[-1]
 
@@ -43,7 +71,17 @@ class Backlog:
         """Take out `job`; False if it is not here."""
         if job.place is None:
             return False
-        self._heap.remove(job.place)
+        lane = job.lane
+        if lane is None:
+            self._heap.remove(job.place)
+        elif lane.head is job:
+            self._heap.remove(job.place)
+            lane.head = None
+            self._change(lane)
+        elif lane.behind is not None:
+            lane.behind.remove(job.place)
+            self._behind -= 1
+            self._forget_if_empty(lane)
         job.place = None
         return True
 
@@ -54,3 +92,80 @@ class Backlog:
         job.priority = priority
         self.push(job)
         return True
+
+    # Lanes ----------------------------------------------------------------------------------
+
+    def leave(self, job: Job) -> None:
+        """`job` is settled, is in no slot and waits no longer: its lane goes on without it."""
+        lane, job.lane = job.lane, None
+        if lane is None:
+            raise AssertionError(f"{job!r} has no lane")
+        mishap = mishap_of(job)
+        if lane.holder is job:
+            lane.holder = None
+            if mishap is not None or job.verdict is Verdict.RETURNED:
+                lane.mishap = mishap
+        elif mishap is not None:
+            self._behind_of(lane).push(job.priority, job.number, mishap)
+        self._change(lane)
+
+    def advance(self) -> list[tuple[Job, Mishap]]:
+        """Let each lane that was changed go on; who must not run, and because of whom."""
+        skipped: list[tuple[Job, Mishap]] = []
+        while self.changed:
+            lane = self.changed.pop()
+            lane.changed = False
+            while lane.holder is None and self._is_next_behind(lane):
+                self._take_turn(lane, skipped)
+            self._forget_if_empty(lane)
+        return skipped
+
+    @staticmethod
+    def _is_next_behind(lane: Lane) -> bool:
+        entry = None if lane.behind is None else lane.behind.peek()
+        head = lane.head
+        return entry is not None and (head is None or [head.priority, head.number] > entry[:2])
+
+    def _take_turn(self, lane: Lane, skipped: list[tuple[Job, Mishap]]) -> None:
+        """The best of those behind has its turn, before the head if there is one."""
+        behind = self._behind_of(lane)
+        item = behind.pop()
+        if (head := lane.head) is not None and head.place is not None:
+            self._heap.remove(head.place)
+            lane.head = None
+            self._put_behind(lane, head)
+        if isinstance(item, Mishap):
+            lane.mishap = item
+            return
+        self._behind -= 1
+        before = lane.mishap
+        if before is None or not item.options.stop_on_lane_error:
+            self._put_first(lane, item)
+            return
+        first = before.first or before
+        lane.mishap = Mishap(item.number, item.name, Verdict.SKIPPED, first)
+        item.place = item.lane = None
+        skipped.append((item, before))
+
+    def _put_first(self, lane: Lane, job: Job) -> None:
+        lane.head = job
+        job.place = self._heap.push(job.priority, job.number, job)
+
+    def _put_behind(self, lane: Lane, job: Job) -> None:
+        job.place = self._behind_of(lane).push(job.priority, job.number, job)
+        self._behind += 1
+
+    def _behind_of(self, lane: Lane) -> Heap[Job | Mishap]:
+        if lane.behind is None:
+            lane.behind = Heap()
+        self._crowded[id(lane)] = lane
+        return lane.behind
+
+    def _forget_if_empty(self, lane: Lane) -> None:
+        if not lane.behind:
+            self._crowded.pop(id(lane), None)
+
+    def _change(self, lane: Lane) -> None:
+        if not lane.changed:
+            lane.changed = True
+            self.changed.append(lane)

@@ -19,6 +19,7 @@ __all__ = [
     "Run",
     "Settle",
     "Start",
+    "Unpack",
 ]
 
 
@@ -74,6 +75,13 @@ class Settle(NamedTuple):
     outcome: Outcome
 
 
+class Unpack(NamedTuple):
+    """Unpack what `job` raised, and say so by `Scheduler.unpacked`; it may be worth a retry."""
+
+    job: Job
+    outcome: Outcome
+
+
 class Start(NamedTuple):
     """Get a worker for `slot`, and report it ready."""
 
@@ -96,4 +104,4 @@ class Close(NamedTuple):
     """Nothing waits, nothing runs, and nothing more will come."""
 
 
-Command = Union[Run, Queue, Recall, Begin, Kill, Look, Settle, Start, Retire, Break, Close]
+Command = Union[Run, Queue, Recall, Begin, Kill, Look, Settle, Unpack, Start, Retire, Break, Close]

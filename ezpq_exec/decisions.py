@@ -10,13 +10,11 @@ from .backlog import Backlog
 from .commands import Break, Close, Command, Kill, Retire, Run, Settle, Start
 from .deadlines import Deadlines
 from .jobs import Job, Outcome, State, Verdict
-from .reports import Loss
 from .slots import Phase, Slot, Slots
 
 __all__ = ["Decisions"]
 
 KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, harder
-MOST_LOST_UNBEGUN = 3  # workers that die with the same job in hand, before they begin it
 
 
 class Decisions:
@@ -45,32 +43,44 @@ class Decisions:
         self.closed = False
         self.failed_starts = 0
         self.broken: BaseException | None = None
+        self.undecided: dict[int, Job] = {}  # by number: what they raised is being unpacked
+        self.failures: dict[int, Outcome] = {}  # by number: of jobs that are tried again
+        self.giving_up = False  # no job has another attempt
         self._ahead: dict[int, Slot] = {}  # the slots with queued jobs, by index
         self._recalling: set[int] = set()  # those of which it is still to be said what came back
         self._hungry: list[Slot] = []  # those that have just shown that their jobs are quick
         self.settled: Counter[Verdict] = Counter()
         self.workers: Counter[str] = Counter()  # started, retired, killed, died
+        self.retried = 0  # attempts that were not a job's first
 
     # How it is decided ----------------------------------------------------------------------
 
     def dispatch(self, now: float) -> list[Command]:
         """Fill the idle slots with the best jobs, and ask for workers where none is idle."""
-        commands: list[Command] = []
+        backlog = self.backlog
+        commands: list[Command] = self._skip(now) if backlog.changed else []
         slots = self.slots
-        waiting = 0 if self.paused else len(self.backlog)
+        waiting = 0 if self.paused else backlog.eligible
         if waiting:
             while waiting and slots.idle:
-                commands.append(self.assign(self.backlog.pop(), slots.idle[-1], now))
+                commands.append(self.assign(backlog.pop(), slots.idle[-1], now))
                 waiting -= 1
             while slots.cold and slots.starting < waiting:
                 slot = slots.cold[-1]
                 self.slots.move(slot, Phase.STARTING)
                 self.await_worker(slot, now)
                 commands.append(Start(slot.index))
-        elif self.closing and not self.closed and not self.backlog and not slots.busy:
+        elif self.closing and not self.closed and not (backlog or slots.busy or self.undecided):
             self.closed = True
             commands.append(Close())
         return commands
+
+    def _skip(self, now: float) -> list[Command]:
+        """See who is next in the lanes that were changed; settle those that are not to be run."""
+        return [
+            self.settle(job, verdicts.skipped(job, before), now)
+            for job, before in self.backlog.advance()
+        ]
 
     def assign(self, job: Job, slot: Slot, now: float) -> Run:
         """`job` runs in `slot` from now on."""
@@ -89,7 +99,9 @@ class Decisions:
 
     def free(self, slot: Slot, ready: bool) -> None:
         """`slot` has no job any more; `ready`: and its worker waits for another."""
-        slot.job = None
+        job, slot.job = slot.job, None
+        if job is not None and job.lane is not None and job.state is State.DONE:
+            self.backlog.leave(job)
         if ready:
             self.deadlines.clear(slot)
             self.slots.move(slot, Phase.IDLE)
@@ -122,9 +134,9 @@ class Decisions:
         return slot
 
     def wait(self, job: Job) -> None:
-        """`job` waits, for as long as it may."""
+        """`job` waits, for as long as it may: before its first start there is a limit."""
         self.backlog.push(job)
-        if job.options.queue_timeout is not None:
+        if job.options.queue_timeout is not None and job.attempt == 0:
             self.deadlines.set(job, job.submitted + job.options.queue_timeout)
 
     def withdraw(self, job: Job) -> None:
@@ -138,26 +150,12 @@ class Decisions:
         self.deadlines.set(job, now + KILL_PATIENCE)
         return Kill(self.slot_of(job).index, job, reason, force)
 
-    def bereave(self, job: Job, loss: Loss, reason: Verdict | None, now: float) -> list[Command]:
-        """Decide on the job of a worker that is gone."""
-        self.deadlines.clear(job)
-        if loss.begun is None and reason is None and self.broken is None:
-            job.lost_unbegun += 1
-            if job.lost_unbegun < MOST_LOST_UNBEGUN:  # nothing of it has run: another may have it
-                job.state = State.WAITING
-                job.slot = job.pid = None
-                job.attempt -= 1
-                self.wait(job)
-                return []
-        job.condemned = reason
-        return [self.settle(job, verdicts.condemned(job, loss), now)]
-
     def settle(self, job: Job, outcome: Outcome, now: float) -> Settle:
         """That was `job`, once and for all."""
         if job.state is State.DONE:
             raise AssertionError(f"{job!r} is settled twice")
         self.deadlines.clear(job)
-        if job.slot is not None:
+        if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now
         job.cpu_time = outcome.cpu_time
@@ -166,7 +164,17 @@ class Decisions:
         job.verdict = outcome.verdict
         job.state = State.DONE
         self.settled[outcome.verdict] += 1
+        if job.options.retries:
+            before = self.failures.pop(job.number, outcome)
+            outcome.context = None if before is outcome else before.value
+        if job.lane is not None and not self._is_in_slot(job):
+            self.backlog.leave(job)
         return Settle(job, outcome)
+
+    def _is_in_slot(self, job: Job) -> bool:
+        """Whether a slot is taken by it; settled or not."""
+        slot = None if job.slot is None else self.slots.get(job.slot)
+        return slot is not None and slot.job is job
 
     def break_down(self, cause: BaseException, now: float) -> list[Command]:
         """No worker can be started: what waits will wait for nothing."""

@@ -13,6 +13,7 @@ __all__ = [
     "JobError",
     "JobKilled",
     "JobTimeout",
+    "LaneStopped",
     "QueueTimeout",
     "RemoteError",
     "UnsupportedOption",
@@ -122,6 +123,33 @@ class WorkerDied(JobError, BrokenProcessPool):
         self.signal = signal
         self.stack = stack
         self.survivors = survivors
+
+
+class LaneStopped(JobError):
+    """The job was not run, since the one before it in its lane did not succeed.
+
+    Attributes:
+        predecessor: the id of that job.
+        predecessor_name: its name.
+        verdict: how it ended, as `JobInfo.to_dict()["verdict"]` has it; "skipped" where it was
+            not run either.
+        first: the id of the job with which it began: the same, unless that was skipped.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        predecessor: int | None = None,
+        predecessor_name: str = "",
+        verdict: str = "",
+        first: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.predecessor = predecessor
+        self.predecessor_name = predecessor_name
+        self.verdict = verdict
+        self.first = first
 
 
 class RemoteError(JobError):

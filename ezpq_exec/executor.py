@@ -42,6 +42,7 @@ class Stats:
     Attributes:
         waiting, running: jobs.
         settled: jobs by verdict, those with none left out.
+        retried: attempts that were not a job's first.
         workers_started: workers that became ready.
         workers_retired: those that left in good order, after their number of tasks or a `resize`.
         workers_killed: those killed for a timeout or on request.
@@ -51,6 +52,7 @@ class Stats:
     waiting: int
     running: int
     settled: Mapping[Verdict, int]
+    retried: int
     workers_started: int
     workers_retired: int
     workers_killed: int
@@ -168,6 +170,13 @@ class PriorityExecutor(Executor):
             timeout: seconds that a job may run, counted from its start; None (default): no limit.
             queue_timeout: seconds that it may wait before its start; None (default): no limit.
             name: what to call it; default: its function's name.
+            lane: anything hashable. Of the jobs whose lanes are equal, one runs at a time, in
+                the order of priority and submission. None (default): none.
+            stop_on_lane_error: do not run it if the job before it in its lane did not succeed;
+                its future raises `LaneStopped` then. Default False.
+            retries: how often it may be tried again, after `WorkerDied`, after `JobTimeout` where
+                the engine can kill, and after what `retry_on` names. Default 0.
+            retry_on: an exception class, or a tuple of them. Default: none.
 
         Raises:
             TypeError, ValueError: there is no such option, or not with such a value.
@@ -204,6 +213,7 @@ class PriorityExecutor(Executor):
                 waiting=scheduler.waiting,
                 running=scheduler.running,
                 settled={verdict: n for verdict, n in scheduler.settled.items() if n},
+                retried=scheduler.retried,
                 workers_started=workers["started"],
                 workers_retired=workers["retired"],
                 workers_killed=workers["killed"],

@@ -12,6 +12,7 @@ from .desk import Desk
 from .engines.base import Engine
 from .future import JobFuture
 from .jobs import Call, Job
+from .lanetable import LaneTable
 from .options import Options
 
 __all__ = ["Intake"]
@@ -26,6 +27,7 @@ class Intake:
         self._engine = engine
         self._loop = loop
         self._numbers = itertools.count(1)
+        self._lanes = LaneTable()
 
     def submit(
         self,
@@ -50,6 +52,8 @@ class Intake:
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
         job = Job(next(self._numbers), call, options, payload, time.monotonic())
+        if options.lane is not None:
+            job.lane = self._lanes.lane(options.lane)
         future: JobFuture[Any] = JobFuture(job, self._loop)
         job.future = future
         self._loop.submit(job, error)

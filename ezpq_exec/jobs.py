@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ from .options import Options
 if TYPE_CHECKING:
     from .future import JobFuture
     from .heap import Entry
+    from .lanes import Lane
 
 __all__ = ["Call", "Job", "JobInfo", "Outcome", "State", "Verdict"]
 
@@ -36,6 +37,7 @@ class Verdict(enum.Enum):
     KILLED = "killed"
     DIED = "died"  # its worker died under it
     BROKEN = "broken"  # no worker could be started for it
+    SKIPPED = "skipped"  # it was not run, since its predecessor in its lane did not succeed
 
 
 class Call(NamedTuple):
@@ -62,6 +64,7 @@ class Outcome:
     cpu_time: float | None = None
     max_rss: int | None = None
     exitcode: int | None = None
+    context: BaseException | None = None  # what became of the attempt before
 
 
 class Job:
@@ -79,6 +82,7 @@ class Job:
         "exitcode",
         "future",
         "held",
+        "lane",
         "lost_unbegun",
         "max_rss",
         "number",
@@ -107,6 +111,7 @@ class Job:
         self.state = State.WAITING
         self.verdict: Verdict | None = None
         self.future: JobFuture[Any] | None = None  # dropped once settled
+        self.lane: Lane | None = None  # left once it is settled and in no slot
         self.place: Entry | None = None  # in the backlog
         self.alarm: Entry | None = None  # among the deadlines
         self.ahead = False  # in a worker's queue, behind another job
@@ -152,7 +157,8 @@ class JobInfo:
     """All that is known of a job at one moment.
 
     Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes.
+    seconds, `max_rss` is the worker's peak so far in bytes. Of a job that was tried more than once,
+    all this is of its latest attempt; `attempt` counts them from 1 on, and is 0 before the first.
     """
 
     id: int
@@ -161,6 +167,7 @@ class JobInfo:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     priority: Any
+    lane: Hashable
     timeout: float | None
     state: State
     verdict: Verdict | None
@@ -175,6 +182,7 @@ class JobInfo:
     worker: int | None
     pid: int | None
     attempt: int
+    retries: int
     exitcode: int | None
     exception: BaseException | None
 
@@ -219,6 +227,7 @@ def describe(
         args=job.call.args,
         kwargs=job.call.kwargs,
         priority=job.priority,
+        lane=job.options.lane,
         timeout=job.options.timeout,
         state=state,
         verdict=job.verdict if done else None,
@@ -233,6 +242,7 @@ def describe(
         worker=job.slot,
         pid=job.pid,
         attempt=job.attempt,
+        retries=job.options.retries,
         exitcode=job.exitcode if done else None,
         exception=exception if done else None,
     )

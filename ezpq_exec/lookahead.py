@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import verdicts
+from .attempts import Attempts
 from .commands import Begin, Command, Queue, Recall
-from .decisions import Decisions
 from .jobs import Job, Outcome, State
 from .slots import Phase, Slot
 
@@ -30,7 +29,7 @@ QUICK = 0.0005  # seconds: what a job takes after which it is worth it
 PATIENCE = 0.002  # seconds for which jobs may stand behind another
 
 
-class Lookahead(Decisions):
+class Lookahead(Attempts):
     """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
 
     _least_urgent: Any = None  # the worst priority among those queued
@@ -71,7 +70,7 @@ class Lookahead(Decisions):
             slot.ahead.remove(job)
             job.ahead = False
             self._forget_if_empty(slot)
-            return [*self._wait_again(job, now), *self.dispatch(now)]
+            return [*self.wait_again(job, now), *self.dispatch(now)]
         return []
 
     def may_stand_behind(self, job: Job) -> bool:
@@ -102,19 +101,11 @@ class Lookahead(Decisions):
     def _take_back(self, job: Job, slot: Slot, now: float) -> list[Command]:
         if job is slot.job:  # it was told to run, but another has begun before it
             slot.job = None
-            job.state = State.WAITING
-            job.slot = job.pid = None
             job.attempt -= 1
         else:
             slot.ahead.remove(job)
             job.ahead = False
-        return self._wait_again(job, now)
-
-    def _wait_again(self, job: Job, now: float) -> list[Command]:
-        if self.broken is not None:
-            return [self.settle(job, verdicts.broken(self.broken), now)]
-        self.wait(job)
-        return []
+        return self.wait_again(job, now)
 
     def overdue(self, slot: Slot, now: float) -> list[Command]:
         """Jobs have stood behind others for a while: behind the same one, perhaps."""
@@ -148,15 +139,27 @@ class Lookahead(Decisions):
         while slot.ahead:
             job = slot.ahead.popleft()
             job.ahead = False
-            commands += self._wait_again(job, now)
+            commands += self.wait_again(job, now)
         self._forget_if_empty(slot)
         return commands
 
     def spread(self) -> list[Command]:
         """Where a slot is idle and nothing else waits, take back what stands behind others."""
-        if self._ahead and self.slots.idle and not self.backlog and not self.paused:
+        if self._ahead and self.slots.idle and not self.backlog.eligible and not self.paused:
             return [*self.recall_all()]
         return []
+
+    def make_way(self, job: Job) -> list[Command]:
+        """`job` has ended: take back what is less urgent than who waits now because of that.
+
+        It may be the next of its lane, or the job itself, which is to be tried again.
+        """
+        if not self._ahead or (job.options.may_be_queued and job.lane is None):
+            return []
+        best = self.backlog.peek()
+        if best is None or best.priority >= self._least_urgent:
+            return []
+        return [*self.recall_all()]
 
     def _forget_if_empty(self, slot: Slot) -> None:
         if not slot.ahead:
@@ -172,6 +175,5 @@ def _takes_more(slot: Slot) -> bool:
 
 
 def _can_be_queued(job: Job) -> bool:
-    """A job with limits of its own is handed over in its turn, and nothing stands behind it."""
-    options = job.options
-    return options.timeout is None and options.queue_timeout is None and not job.held
+    """A job on terms of its own is handed over in its turn, and nothing stands behind it."""
+    return job.options.may_be_queued and not job.held

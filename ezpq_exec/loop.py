@@ -30,10 +30,11 @@ from .commands import (
     Run,
     Settle,
     Start,
+    Unpack,
 )
 from .engines.base import Engine
 from .gate import Gate
-from .jobs import Job, State, Verdict
+from .jobs import Job, Outcome, State, Verdict
 from .mailbox import Mailbox
 from .offers import Handover, Offers
 from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
@@ -199,6 +200,8 @@ class Loop:
                 return self._scheduler.started(slot, job, began, time.monotonic())
             case Recall(slot):
                 return self._recall(slot)
+            case Unpack(job, outcome):
+                self._resolver.unpack(job, outcome, self._unpacked)
             case Start(slot):
                 engine.start(slot)
             case Retire(slot):
@@ -217,6 +220,9 @@ class Loop:
                 return self._scheduler.cancelled(job, time.monotonic())
         self._engine.run(slot, job.number, job.payload, job.options.timeout)
         return []
+
+    def _unpacked(self, job: Job, outcome: Outcome) -> None:
+        self.post(self._scheduler.unpacked, job, outcome)
 
     def _recount(self, wrong: Verdict, right: Verdict) -> None:
         self.post(self._scheduler.recounted, wrong, right)

@@ -6,8 +6,8 @@ import decimal
 import fractions
 import math
 import numbers
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 __all__ = ["DEFAULT_PRIORITY", "Options", "check_priority"]
@@ -57,6 +57,31 @@ def check_priority(value: object) -> Any:
     return rank
 
 
+def _retries(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"retries must be an integer, not {value!r}")
+    if value < 0:
+        raise ValueError(f"retries must be >= 0, not {value!r}")
+    return int(value)
+
+
+def _exceptions(value: object) -> tuple[type[BaseException], ...]:
+    kinds = value if isinstance(value, tuple) else (value,)
+    for kind in kinds:
+        if not isinstance(kind, type) or not issubclass(kind, BaseException):
+            raise TypeError(
+                f"retry_on must be an exception class, or a tuple of them, not {value!r}"
+            )
+    return kinds
+
+
+def _check_lane(value: object) -> None:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise TypeError(f"lane must be hashable, or None, which {value!r} is not") from error
+
+
 @dataclass(frozen=True)
 class Options:
     """The terms on which jobs run. One object serves all the jobs submitted on the same terms."""
@@ -65,6 +90,11 @@ class Options:
     timeout: float | None = None
     queue_timeout: float | None = None
     name: str | None = None
+    lane: Hashable = None
+    stop_on_lane_error: bool = False
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = ()
+    may_be_queued: bool = field(init=False, repr=False, compare=False)  # ahead of its turn
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # it is frozen
@@ -73,10 +103,18 @@ class Options:
         put(self, "queue_timeout", _seconds("queue_timeout", self.queue_timeout))
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a str or None, not {self.name!r}")
+        _check_lane(self.lane)
+        if not isinstance(self.stop_on_lane_error, bool):
+            text = f"stop_on_lane_error must be True or False, not {self.stop_on_lane_error!r}"
+            raise TypeError(text)
+        put(self, "retries", _retries(self.retries))
+        put(self, "retry_on", _exceptions(self.retry_on))
+        limits = (self.timeout, self.queue_timeout, self.lane)
+        put(self, "may_be_queued", limits == (None, None, None) and not self.retries)
 
     def but(self, changes: Mapping[str, Any]) -> Options:
         """These options with `changes` made; an unknown name raises TypeError."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        known = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
         for name in changes:
             if name not in known:
                 raise TypeError(f"unknown option {name!r}; the options are {', '.join(known)}")

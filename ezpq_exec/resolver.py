@@ -10,6 +10,7 @@ from typing import Any
 
 from . import packing
 from .courier import Courier
+from .history import put_before
 from .jobs import Job, Outcome, Verdict
 
 __all__ = ["Resolver"]
@@ -50,6 +51,16 @@ class Resolver:
         else:
             self._decoder.send(functools.partial(self._resolve, job, outcome))
 
+    def unpack(self, job: Job, outcome: Outcome, tell: Callable[[Job, Outcome], object]) -> None:
+        """Have what a job raised unpacked, and say so by `tell`, on a courier."""
+
+        def errand() -> None:
+            outcome.value, outcome.verdict = self._unpack(outcome)
+            outcome.packed = False
+            tell(job, outcome)
+
+        self._decoder.send(errand)
+
     def _resolve(self, job: Job, outcome: Outcome) -> None:
         future = job.future
         if future is None:
@@ -69,6 +80,8 @@ class Resolver:
         if verdict is Verdict.RETURNED:
             future.set_result(value)
         elif verdict is not Verdict.CANCELLED:
+            if outcome.context is not None:
+                put_before(value, outcome.context)
             future.set_exception(value)
 
     @staticmethod

@@ -44,44 +44,44 @@ class Scheduler(Lookahead):
     def submitted(self, job: Job, now: float) -> list[Command]:
         """A job has come."""
         if self.broken is not None:
-            return [self.settle(job, verdicts.broken(self.broken), now)]
+            return [self.settle(job, verdicts.broken(self.broken), now), *self.dispatch(now)]
         self.wait(job)
         return self.dispatch(now)
 
     def rejected(self, job: Job, error: BaseException, now: float) -> list[Command]:
         """A job has come whose arguments cannot be carried to a worker."""
-        return [self.settle(job, Outcome(Verdict.RAISED, error), now)]
+        return [self.settle(job, Outcome(Verdict.RAISED, error), now), *self.dispatch(now)]
 
     def cancelled(self, job: Job, now: float) -> list[Command]:
         """The future of `job` was cancelled; a job just told to run was not handed over."""
         if job.state is State.DONE:
             return []
         self.withdraw(job)
-        after: list[Command] = []
-        if job.state is State.RUNNING:
-            slot = self.slot_of(job)
+        slot = self.slot_of(job) if job.state is State.RUNNING else None
+        if slot is not None:
             self.free(slot, ready=True)
             job.slot = job.pid = None
             job.attempt -= 1
-            after = self.follow_up(slot, now)
         settled = self.settle(job, verdicts.cancelled(), now)
+        after = [] if slot is None else self.follow_up(slot, now)
         return [settled, *after, *self.dispatch(now)]
 
     def reprioritized(self, job: Job, priority: Any, now: float) -> list[Command]:
         """A waiting job is to wait under another priority; of no effect on others."""
         self.backlog.reprioritize(job, priority)
-        return []
+        return self.dispatch(now)
 
     def kill(self, job: Job, now: float) -> list[Command]:
         """A running job is to be killed; of no effect on others, or where that cannot be done."""
-        if job.condemned is not None or not self.can_kill:
+        if job.condemned is not None:
             return []
-        if job.place is not None and job.announced:  # told to run, and taken back since
+        waits = job.place is not None and job.announced  # taken back, or to be tried again
+        if waits or self.undecided.pop(job.number, None) is not None:
             self.withdraw(job)
             job.condemned = Verdict.KILLED
             loss = Loss(begun=None, ended=now)
             return [self.settle(job, verdicts.condemned(job, loss), now), *self.dispatch(now)]
-        if job.state is not State.RUNNING:
+        if job.state is not State.RUNNING or not self.can_kill:
             return []
         return [self.condemn(job, Verdict.KILLED, now)]
 
@@ -103,23 +103,28 @@ class Scheduler(Lookahead):
         return leaving + self.dispatch(now)
 
     def close(self, now: float, *, cancel: bool = False) -> list[Command]:
-        """No further job will come; those that wait are still to run, or cancelled."""
+        """No further job will come; those that wait are still to run, or cancelled.
+
+        What cannot be cancelled, since it has run once, is settled as it ended then.
+        """
         self.closing = True
         self.paused = False
+        self.giving_up |= cancel
         commands: list[Command] = []
         if cancel:
             waiting = sorted(self.backlog, key=lambda job: (job.priority, job.number))
             for job in waiting:
-                if not job.announced:
+                failure = self.failures.get(job.number)
+                if failure is not None or not job.announced:
                     self.withdraw(job)
-                    commands.append(self.settle(job, verdicts.cancelled(), now))
+                    commands.append(self.settle(job, failure or verdicts.cancelled(), now))
         return commands + self.dispatch(now)
 
     # What submitting threads do by themselves ----------------------------------------------
 
     def on_offer(self) -> list[int]:
         """Idle slots that a submitting thread may fill: a few, while nothing waits or ends."""
-        if self.paused or self.closing or self.backlog or self.broken is not None:
+        if self.paused or self.closing or self.backlog.eligible or self.broken is not None:
             return []
         return [slot.index for slot in self.slots.idle[-MOST_OFFERED:]]
 
@@ -185,20 +190,21 @@ class Scheduler(Lookahead):
         if slot is None or job is None or job.number != number:
             return []
         begin = self.succeed(slot, outcome)
-        if begin is not None:
-            after: list[Command] = [begin]
-        else:
+        if begin is None:
             self.free(slot, ready)
-            if not ready:
-                self.workers["retired"] += 1
-                self.await_worker(slot, now)
-            after = self.follow_up(slot, now) or self.spread()
-        if job.state is State.DONE:
-            return after
-        if job.condemned is not None:  # whoever was told that it will be killed is told no lie
-            loss = Loss(begun=outcome.started, ended=outcome.ended, pid=job.pid)
-            outcome = verdicts.condemned(job, loss)
-        return [*after, self.settle(job, outcome, now)]
+        concluded: list[Command] = []
+        if job.state is not State.DONE:
+            if job.condemned is not None:  # whoever was told that it will be killed is told no lie
+                loss = Loss(begun=outcome.started, ended=outcome.ended, pid=job.pid)
+                outcome = verdicts.condemned(job, loss)
+            concluded = self.conclude(job, outcome, now)
+        if begin is not None:
+            return [begin, *concluded]
+        if not ready:
+            self.workers["retired"] += 1
+            self.await_worker(slot, now)
+        after = self.follow_up(slot, now) or self.spread()
+        return [*after, *self.make_way(job), *concluded]
 
     def lost(self, index: int, loss: Loss, now: float) -> list[Command]:
         """The worker of a slot is gone, and what it was running with it."""
@@ -214,7 +220,8 @@ class Scheduler(Lookahead):
         before: list[Command] = []
         if job is not None and job.state is not State.DONE:
             before = self.bereave(job, loss, reason, now)
-        return orphaned + before + self.follow_up(slot, now)
+        after = self.follow_up(slot, now)
+        return orphaned + before + after + ([] if job is None else self.make_way(job))
 
     def unstartable(
         self, index: int, cause: BaseException, fatal: bool, now: float, *, died: bool = False
@@ -264,12 +271,12 @@ class Scheduler(Lookahead):
 
     @property
     def running(self) -> int:
-        """How many jobs are in a worker's hands, and not settled."""
-        return sum(slot.job is not None and slot.job.state is State.RUNNING for slot in self.slots)
+        """How many jobs `running_jobs` has."""
+        return len(self.running_jobs())
 
     def running_jobs(self) -> list[Job]:
-        """The jobs that are in a worker's hands, and not settled."""
-        jobs = (slot.job for slot in self.slots)
+        """The jobs that are in a worker's hands, or have just left them, and are not settled."""
+        jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
         return [job for job in jobs if job is not None and job.state is State.RUNNING]
 
     def unresolved(self) -> list[Job]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor, CancelledError
 
-from .errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
+from .errors import JobKilled, JobTimeout, LaneStopped, QueueTimeout, WorkerDied
 from .jobs import Job, Outcome, Verdict
+from .lanes import Mishap
 from .reports import Loss
 
-__all__ = ["broken", "cancelled", "condemned", "expired", "timed_out", "unready"]
+__all__ = ["broken", "cancelled", "condemned", "expired", "skipped", "timed_out", "unready"]
 
 
 def _label(job: Job) -> str:
-    return f"job {job.number} ({job.name})"
+    text = f"job {job.number} ({job.name})"
+    if job.options.retries and job.attempt:
+        text += f" at attempt {job.attempt} of {1 + job.options.retries}"
+    return text
 
 
 def _outcome(verdict: Verdict, error: BaseException, loss: Loss | None = None) -> Outcome:
@@ -58,6 +62,23 @@ def expired(job: Job) -> Outcome:
     return _outcome(Verdict.EXPIRED, QueueTimeout(text, timeout=limit))
 
 
+def skipped(job: Job, before: Mishap) -> Outcome:
+    """Not run, for what became of the job before it in its lane."""
+    first = before.first or before
+    text = f"{_label(job)} was not run: before it in its lane, "
+    if first is not before:
+        text += f"job {before.number} ({before.name}) was not run either, since "
+    text += f"job {first.number} ({first.name}) did not succeed ({first.verdict.value})"
+    error = LaneStopped(
+        text,
+        predecessor=before.number,
+        predecessor_name=before.name,
+        verdict=before.verdict.value,
+        first=first.number,
+    )
+    return _outcome(Verdict.SKIPPED, error)
+
+
 def timed_out(job: Job, loss: Loss, *, killed: bool) -> Outcome:
     """Ran for too long; `killed`: and runs no more."""
     limit = job.options.timeout
@@ -78,7 +99,8 @@ def condemned(job: Job, loss: Loss) -> Outcome:
     if job.condemned is Verdict.TIMED_OUT:
         return timed_out(job, loss, killed=True)
     if job.condemned is Verdict.KILLED:
-        text = f"{_label(job)} was killed on request (pid {loss.pid})"
+        text = f"{_label(job)} was killed on request"
+        text += f" (pid {loss.pid})" if loss.pid is not None else " while it waited"
         killed = JobKilled(
             text + _details(loss), pid=loss.pid, stack=loss.stack, survivors=loss.survivors
         )

@@ -15,15 +15,16 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs heap",
-    "backlog deadlines commands reports slots verdicts decisions lookahead scheduler packing inbox",
+    "history lanes backlog deadlines commands reports slots verdicts",
+    "decisions attempts lookahead scheduler packing inbox",
     "engines.*",
     "courier exits mailbox gate condition offers resolver loop desk",
-    "future checks configured intake mapping executor completed",
+    "future checks configured lanetable intake mapping executor completed",
     "demo __main__",
 ]
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
-    *("verdicts", "decisions", "lookahead", "scheduler"),
+    *("history", "lanes", "verdicts", "decisions", "attempts", "lookahead", "scheduler"),
 ]
 IMPURE = {
     *("time", "threading", "os", "subprocess", "multiprocessing", "socket", "select", "signal"),

@@ -74,7 +74,9 @@ class ThreadEngine(Engine):
 
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """See `Engine.run`."""
-        self._workers[slot].tasks.put(_Task(number, payload))
+        worker = self._workers[slot]
+        worker.begun = (0, 0.0)  # the same number may come again, for another attempt
+        worker.tasks.put(_Task(number, payload))
 
     def hand_over(
         self, slot: int, number: int, payload: Any, timeout: float | None, sent: list[object]
