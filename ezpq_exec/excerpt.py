@@ -35,6 +35,8 @@ def printable(text: str, length: int) -> str:
     >>> printable("one\\ttwo\\nthree", 9)
     'one two …'
     """
+    if text.isprintable() and len(text) <= length:
+        return text
     clean = "".join(each if each.isprintable() else " " for each in text[: length + 1])
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 

@@ -39,6 +39,7 @@ COLUMNS = {
     "worker": "Int64",
     "pid": "Int64",
     "attempt": "Int64",
+    "retries": "Int64",
     "exitcode": "Int64",
     "cancelled": "bool",
     "exception": "object",

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from .excerpt import excerpt
+from .excerpt import excerpt, printable
 from .future import JobFuture
-from .jobs import JobInfo, State, Verdict
+from .jobs import JobInfo, State, Verdict, function_name
 
 __all__ = ["Record", "read"]
 
 ACCEPTED = "JobFutures, JobInfos, or dicts as Queue.collect() returns"
-CUT_SHORT = {Verdict.CANCELLED, Verdict.EXPIRED, Verdict.KILLED, Verdict.TIMED_OUT}
+NAME = 200  # characters of a name, at most
+CUT_SHORT = frozenset(
+    (Verdict.CANCELLED, Verdict.EXPIRED, Verdict.KILLED, Verdict.SKIPPED, Verdict.TIMED_OUT)
+)
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Record:
     worker: int | None
     pid: int | None
     attempt: int | None
+    retries: int | None
     exitcode: int | None
     cancelled: bool
     exception: Any
@@ -81,14 +85,45 @@ def _record(job: object, index: int, owners: dict[int, str]) -> Record:
         done = job.done()  # asked first, for `info` may be of a later moment
         info = job.info
         returned = done and info.verdict is Verdict.RETURNED
-        return _Reader({**info.to_dict(), "qid": qid}, index).record(
-            output=job.result() if returned else None
-        )
+        return _of_info(info, qid, job.result() if returned else None)
     if isinstance(job, JobInfo):
-        return _Reader(job.to_dict(), index).record(output=None)
+        return _of_info(job, None, None)
     if isinstance(job, Mapping):
-        return _Reader(job, index).record(output=job.get("output"))
+        return _Reader(job, index).record()
     raise TypeError(f"jobs must be {ACCEPTED}; number {index} of them is {excerpt(job)}")
+
+
+def _of_info(info: JobInfo, qid: str | None, output: Any) -> Record:
+    return Record(
+        qid=qid,
+        id=info.id,
+        name=printable(info.name, NAME),
+        function=printable(function_name(info.function), NAME),
+        args=info.args,
+        kwargs=info.kwargs,
+        priority=info.priority,
+        lane=info.lane,
+        timeout=info.timeout,
+        state=info.state,
+        verdict=info.verdict,
+        submitted=info.submitted,
+        started=info.started,
+        ended=info.ended,
+        processed=info.processed,
+        waited=info.waited,
+        runtime=info.runtime,
+        cpu_time=info.cpu_time,
+        max_rss=info.max_rss,
+        worker=info.worker,
+        pid=info.pid,
+        attempt=info.attempt,
+        retries=info.retries,
+        exitcode=info.exitcode,
+        cancelled=info.verdict in CUT_SHORT,
+        exception=info.exception,
+        output=output,
+        callback=None,
+    )
 
 
 class _Reader:
@@ -101,7 +136,7 @@ class _Reader:
             if self._missing(plain.get(key)):
                 raise ValueError(f"{self._where} has no {key!r}, so it is no job's dict")
 
-    def record(self, *, output: Any) -> Record:
+    def record(self) -> Record:
         """All of it."""
         get = self._plain.get
         number, submitted = self._whole("id"), self._moment("submitted")
@@ -113,7 +148,7 @@ class _Reader:
         return Record(
             qid=self._text("qid"),
             id=number,
-            name=str(number) if name is None else excerpt(name, 200),
+            name=str(number) if name is None else excerpt(name, NAME),
             function=self._text("function") or "",
             args=get("args"),
             kwargs=get("kwargs"),
@@ -133,10 +168,11 @@ class _Reader:
             worker=self._whole("worker"),
             pid=self._whole("pid"),
             attempt=self._whole("attempt"),
+            retries=self._whole("retries"),
             exitcode=self._whole("exitcode"),
             cancelled=bool(get("cancelled", verdict in CUT_SHORT)),
             exception=get("exception"),
-            output=output,
+            output=get("output"),
             callback=get("callback"),
         )
 
@@ -155,7 +191,7 @@ class _Reader:
         """ezpq tells by the exit code: 0; 1, or -1, for an exception; less for a signal."""
         exitcode = self._whole("exitcode")
         if cancelled and started is None:
-            return Verdict.CANCELLED
+            return Verdict.SKIPPED if exitcode else Verdict.CANCELLED
         if cancelled:
             timeout, runtime = self._seconds("timeout") or 0, self._seconds("runtime") or 0
             return Verdict.TIMED_OUT if 0 < timeout <= runtime else Verdict.KILLED
@@ -197,7 +233,7 @@ class _Reader:
 
     def _text(self, key: str) -> str | None:
         value = self._plain.get(key)
-        return None if self._missing(value) else excerpt(value, 200)
+        return None if self._missing(value) else excerpt(value, NAME)
 
     @staticmethod
     def _missing(value: object) -> bool:
