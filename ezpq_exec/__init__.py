@@ -22,6 +22,7 @@ _HOMES = {
     "JobKilled": "errors",
     "JobTimeout": "errors",
     "LaneStopped": "errors",
+    "Plot": "plot",
     "PriorityExecutor": "executor",
     "QueueTimeout": "errors",
     "RemoteError": "errors",
@@ -31,6 +32,8 @@ _HOMES = {
     "Verdict": "jobs",
     "WorkerDied": "errors",
     "as_completed": "completed",
+    "to_frame": "frame",
+    "to_trace": "trace",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
@@ -51,10 +54,13 @@ if TYPE_CHECKING:
     from .errors import WorkerDied as WorkerDied
     from .executor import PriorityExecutor as PriorityExecutor
     from .executor import Stats as Stats
+    from .frame import to_frame as to_frame
     from .future import JobFuture as JobFuture
     from .jobs import JobInfo as JobInfo
     from .jobs import State as State
     from .jobs import Verdict as Verdict
+    from .plot import Plot as Plot
+    from .trace import to_trace as to_trace
 
 
 def __getattr__(name: str) -> Any:

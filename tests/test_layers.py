@@ -19,7 +19,11 @@ LAYERS = [
     "decisions attempts lookahead scheduler packing inbox",
     "engines.*",
     "courier exits mailbox gate condition offers resolver loop desk",
+    "excerpt extras progress",
     "future checks configured lanetable intake mapping executor completed",
+    "records tracks",
+    "frame trace plots.*",
+    "plot",
     "demo __main__",
 ]
 PURE = [
@@ -77,7 +81,8 @@ def imports(name: str) -> Iterator[str]:
 
 def layer(name: str) -> int:
     """Where a module stands in the table."""
-    home = "engines.*" if name.split(".", maxsplit=1)[0] == "engines" else name
+    package, dot, _ = name.partition(".")
+    home = f"{package}.*" if dot else name
     found = [i for i, names in enumerate(LAYERS) if home in names.split()]
     assert found, f"{name} has no place in the table of layers: give it one"
     return found[0]
@@ -137,7 +142,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-HEAVY = "loky cloudpickle multiprocessing concurrent.futures.process rich tqdm pandas numpy dask"
+HEAVY = "loky cloudpickle multiprocessing concurrent.futures.process rich tqdm pandas plotnine numpy dask"
 
 
 def test_package_is_light() -> None:
