@@ -16,6 +16,7 @@ _HOMES = {
     "ConfiguredExecutor": "configured",
     "Engine": "engines.base",
     "ExecutorFull": "errors",
+    "Job": "ezpq_job",
     "JobError": "errors",
     "JobFuture": "future",
     "JobInfo": "jobs",
@@ -24,6 +25,7 @@ _HOMES = {
     "LaneStopped": "errors",
     "Plot": "plot",
     "PriorityExecutor": "executor",
+    "Queue": "queue",
     "QueueTimeout": "errors",
     "RemoteError": "errors",
     "State": "jobs",
@@ -54,12 +56,14 @@ if TYPE_CHECKING:
     from .errors import WorkerDied as WorkerDied
     from .executor import PriorityExecutor as PriorityExecutor
     from .executor import Stats as Stats
+    from .ezpq_job import Job as Job
     from .frame import to_frame as to_frame
     from .future import JobFuture as JobFuture
     from .jobs import JobInfo as JobInfo
     from .jobs import State as State
     from .jobs import Verdict as Verdict
     from .plot import Plot as Plot
+    from .queue import Queue as Queue
     from .trace import to_trace as to_trace
 
 

@@ -40,6 +40,7 @@ class Parallel:
     """
 
     __wrapped__: Callable[..., Any]
+    __qualname__: str
 
     def __init__(self, function: Callable[..., Any], queue: Queue) -> None:
         check_callable(function)

@@ -256,9 +256,7 @@ class PriorityExecutor(Executor):
         """As `submit`, on the terms of `options`."""
         return self._intake.submit(options, fn, args, kwargs)
 
-    def submitter_with(
-        self, options: Options, fn: Callable[..., T]
-    ) -> Callable[..., JobFuture[T]]:
+    def submitter_with(self, options: Options, fn: Callable[..., T]) -> Callable[..., JobFuture[T]]:
         """As `submitter`, on the terms of `options`."""
         check_callable(fn)
         return self._intake.for_function(options, fn)

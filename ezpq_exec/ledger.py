@@ -74,16 +74,18 @@ class Ledger:
         """A job has begun."""
         number = record.id
         with self._lock:
-            if number in self._waiting:
+            if number is not None and number in self._waiting:
                 self._entering[number] = record
                 self._admit()
 
     def complete(self, record: Record, rank: Any) -> None:
         """A job is through with everything."""
         number = record.id
+        if number is None:
+            return
         with self._lock:
             found = self._working.pop(number, None) or self._waiting.pop(number, None)
-            if number is None or found is None:
+            if found is None:
                 return  # it was withdrawn, or the queue cleared
             self._entering.pop(number, None)
             self.completed += 1

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import progress
 from .checks import check_callable
 from .ezpq_job import as_args
 from .joblog import JobLog
@@ -59,11 +60,12 @@ class Queue(QueueIntake):
         super().__init__(settings_of(args, kwargs))
 
     def __call__(self, function: Callable[..., Any]) -> Parallel:
+        """Decorate `function`: see `Parallel`."""
         from .decorator import Parallel
 
         return Parallel(function, self)
 
-    def __enter__(self) -> Queue:
+    def __enter__(self) -> Queue:  # noqa: PYI034 - what is made of a subclass is its own affair
         log.debug("Entered context manager")
         return self
 
@@ -143,6 +145,8 @@ class Queue(QueueIntake):
         show_progress: bool,
     ) -> list[dict[str, Any]]:
         check_callable(function)
+        if show_progress:
+            progress.check()
         sample = Record(function, None, None, timeout=timeout)
         options = sample.options(can_kill=self.settings.can_kill)
         submit = self.executor().options(**options).submitter(function)
@@ -203,9 +207,7 @@ class Queue(QueueIntake):
         log.debug("Stopped pulse.")
 
     @staticmethod
-    def log_csv(
-        job: Mapping[str, Any], path: str = "ezpq_log.csv", append: bool = True
-    ) -> int:
+    def log_csv(job: Mapping[str, Any], path: str = "ezpq_log.csv", append: bool = True) -> int:
         """Write one job's dict to a CSV file, with a header if it is the first.
 
         Args:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .errors import LaneStopped
 from .future import JobFuture
 from .joblog import JobLog
 from .jobs import Verdict
@@ -100,9 +101,10 @@ class Clerk:
     def _see_to(self, record: Record, future: JobFuture[Any]) -> None:
         if record.processed is not None:  # Ctrl-C had this asked for twice
             return
+        if record.lane is not None and self._is_too_early(record, future):
+            return
         try:
             verdict = record.close(future)
-            self._mind_lane(record, verdict)
             if verdict is Verdict.RAISED and not record.suppress_errors:
                 _print(f"Job '{record.id}':\n{record.exception}")
             if self._callback is not None and verdict not in _NEVER_RAN:
@@ -115,6 +117,8 @@ class Clerk:
                 record.stamp()
             log.debug("Completed job: '%s'", record.id)
             self._ledger.complete(record, future.priority)
+        if record.lane is not None:
+            self._leave_lane(record, future)
         if not self._ledger.pending:
             self._when_idle()
 
@@ -135,17 +139,33 @@ class Clerk:
             job_log.append(record.to_dict())
         except Exception as error:
             if not self._lost:
-                log.error("job %r is not in the log %r: %r", record.id, job_log.path, error)
+                text = "job %r is not in the log %r: %r"
+                log.error(text, record.id, job_log.path, error)  # noqa: TRY400 - it says it all
             self._lost += 1
             return
         if self._lost:
             log.error("%d jobs are not in the log %r, which goes on now", self._lost, job_log.path)
             self._lost = 0
 
-    def _mind_lane(self, record: Record, verdict: Verdict) -> None:
-        """Remember how the latest job of each lane ended, as long as there are others in it."""
-        if record.lane is None:
-            return
+    def _is_too_early(self, record: Record, future: JobFuture[Any]) -> bool:
+        """Whether it was skipped for a job that is not seen to yet; then it waits for that.
+
+        The outcome of the job that failed may take longer on its way than that it was skipped.
+        """
+        if future.cancelled():
+            return False
+        error = future.exception()
+        if not isinstance(error, LaneStopped):
+            return False
+        end = self._lanes[record.lane]
+        if end.number != error.first:
+            end.held.append((record, future))
+            return True
+        record.skipped(end.job, end.exitcode)
+        return False
+
+    def _leave_lane(self, record: Record, future: JobFuture[Any]) -> None:
+        info = future.info
         with self._lock:
             end = self._lanes.get(record.lane)
             if end is None:
@@ -153,19 +173,23 @@ class Clerk:
             end.jobs -= 1
             if not end.jobs:
                 del self._lanes[record.lane]
-        if verdict is Verdict.SKIPPED:
-            record.skipped(end.job, end.exitcode)
-        elif verdict is not Verdict.CANCELLED:
-            end.job, end.exitcode = record.id, record.exitcode
+        if info.verdict in _NEVER_RAN:
+            return
+        end.number, end.job, end.exitcode = info.id, record.id, record.exitcode
+        held, end.held = end.held, []
+        for other in held:
+            self._see_to(*other)
 
 
 class _LaneEnd:
     """The latest job of a lane that has ended, and how many there are that have not."""
 
-    __slots__ = ("exitcode", "job", "jobs")
+    __slots__ = ("exitcode", "held", "job", "jobs", "number")
 
     def __init__(self) -> None:
         self.jobs = 0
+        self.held: list[tuple[Record, JobFuture[Any]]] = []  # skipped for one that is to come
+        self.number: int | None = None  # the executor's
         self.job: int | None = None
         self.exitcode: int | None = None
 

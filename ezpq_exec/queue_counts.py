@@ -13,9 +13,7 @@ class QueueCounts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ledger = Ledger(
-            settings.n_workers, settings.max_size, keeps=not settings.auto_remove
-        )
+        self._ledger = Ledger(settings.n_workers, settings.max_size, keeps=not settings.auto_remove)
 
     @property
     def qid(self) -> str:

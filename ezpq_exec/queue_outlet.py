@@ -6,6 +6,7 @@ import functools
 import time
 from typing import Any
 
+from . import progress
 from .queue_clerk import Clerk
 from .queue_counts import QueueCounts
 from .queue_record import seconds
@@ -56,18 +57,23 @@ class QueueOutlet(QueueCounts):
         return self.wait(poll, timeout, show_progress=True)
 
     def _wait_with_bar(self, goal: int | None, end: float | None) -> int:
-        from . import progress
-
         missing = self._missing(goal)
-        bar = progress.bar(missing, "jobs")
+        bar = progress.bar(missing)
+        behind = False  # what it shows, for it is drawn only so often
         try:
             while missing:
+                left = _left(end)
+                nap = progress.INTERVAL if left is None else min(left, progress.INTERVAL)
                 fewer = functools.partial(self._moved, goal, missing)
-                moved = self._ledger.wait_until(fewer, _left(end))
-                before, missing = missing, self._missing(goal)
-                bar.update(max(0, before - missing))
-                if not moved:
+                moved = self._ledger.wait_until(fewer, nap if behind else left)
+                if moved:
+                    before, missing = missing, self._missing(goal)
+                    bar.update(max(0, before - missing))
+                elif not behind or left == 0:
                     break
+                else:
+                    bar.refresh()
+                behind = moved
         finally:
             bar.close()
         return missing

@@ -139,8 +139,9 @@ class Record:
             self.exception = _trace(error)
             return
         self.cancelled = verdict in (Verdict.TIMED_OUT, Verdict.KILLED, Verdict.SKIPPED)
-        self.exitcode = 1 if info.exitcode is None else info.exitcode
-        self.exception = str(error)
+        if verdict is not Verdict.SKIPPED:
+            self.exitcode = 1 if info.exitcode is None else info.exitcode
+            self.exception = str(error)
 
     def skipped(self, before: object, exitcode: int | None) -> None:
         """It was not run, since the job `before` it in its lane ended with `exitcode`."""
@@ -209,7 +210,10 @@ def _trace(error: BaseException | None) -> str:
     remote = error.__cause__
     if type(remote).__name__ == "_RemoteTraceback":  # a worker's: see `packing`
         return str(remote).removeprefix('\n"""\n').removesuffix('"""')
+    trace = error.__traceback__
+    if trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next  # the first frame is the engine's
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as failure:  # the user's class, which may raise what it likes
         return f"{type(error).__name__}, whose text cannot be had: {type(failure).__name__}"

@@ -57,10 +57,7 @@ class Settings:
                 "job_runner must be the class multiprocessing.Process or threading.Thread, "
                 f"not {self.job_runner!r}"
             )
-        if not isinstance(self.max_size, int) or isinstance(self.max_size, bool):
-            raise TypeError(f"max_size must be an integer (0: no limit), not {self.max_size!r}")
-        if self.max_size < 0:
-            raise ValueError(f"max_size must be >= 0 (0: no limit), not {self.max_size!r}")
+        _check_size(self.max_size)
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback must be a function or None, not {self.callback!r}")
         check_poll(self.poll, at_least=_SHORTEST_POLL)
@@ -98,6 +95,13 @@ def settings_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Settings:
             raise TypeError(f"Queue() got two values for {name!r}")
         named[name] = value
     return Settings(**named)
+
+
+def _check_size(value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"max_size must be an integer (0: no limit), not {value!r}")
+    if value < 0:
+        raise ValueError(f"max_size must be >= 0 (0: no limit), not {value!r}")
 
 
 def check_poll(value: object, at_least: float | None = None) -> None:

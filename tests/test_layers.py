@@ -22,8 +22,10 @@ LAYERS = [
     "excerpt extras progress",
     "future checks configured lanetable intake mapping executor completed",
     "records tracks",
-    "frame trace plots.*",
-    "plot",
+    "frame trace plots.* joblog",
+    "plot queue_record",
+    "ezpq_job ledger queue_settings queue_clerk queue_counts queue_outlet queue_intake",
+    "decorator queue",
     "demo __main__",
 ]
 PURE = [
