@@ -43,6 +43,7 @@ class Job:
     Raises:
         TypeError: `function` cannot be called, or `kwargs` is no mapping.
 
+    >>> from ezpq_exec import Queue
     >>> job = Job(pow, (2, 5), name="power")
     >>> with Queue(1) as queue:
     ...     number = queue.submit(job)
