@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from .condition import SharedCondition
-from .jobs import Job, JobInfo, describe
+from .jobs import Job, JobInfo, State, describe
 from .options import check_priority
 
 __all__ = ["JobFuture"]
@@ -88,7 +88,10 @@ class JobFuture(Future[T]):
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
             wall = time.time() - time.monotonic()
-            self._info = describe(self._job, started=None, wall=wall, exception=exception)
+            info = describe(self._job, started=None, wall=wall, exception=exception)
+            if info.state is not State.DONE:  # cancelled, and its executor has yet to hear of it
+                return info
+            self._info = info
         return self._info
 
     def cancel(self) -> bool:

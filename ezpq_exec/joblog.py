@@ -31,12 +31,12 @@ class JobLog:
     Raises:
         TypeError: `path` is none.
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     log = JobLog(folder + "/log.csv")
     ...     log.append({"id": 1, "output": "a, b"})
     ...     log.append({"id": 2, "output": None})
-    ...     print(open(log.path).read())
+    ...     print(pathlib.Path(log.path).read_text())
     id,output
     1,"a, b"
     2,

@@ -103,6 +103,7 @@ class Clerk:
             return
         if record.lane is not None and self._is_too_early(record, future):
             return
+        verdict = None
         try:
             verdict = record.close(future)
             if verdict is Verdict.RAISED and not record.suppress_errors:
@@ -118,7 +119,7 @@ class Clerk:
             log.debug("Completed job: '%s'", record.id)
             self._ledger.complete(record, future.priority)
         if record.lane is not None:
-            self._leave_lane(record, future)
+            self._leave_lane(record, future, ran=verdict not in _NEVER_RAN)
         if not self._ledger.pending:
             self._when_idle()
 
@@ -164,8 +165,7 @@ class Clerk:
         record.skipped(end.job, end.exitcode)
         return False
 
-    def _leave_lane(self, record: Record, future: JobFuture[Any]) -> None:
-        info = future.info
+    def _leave_lane(self, record: Record, future: JobFuture[Any], *, ran: bool) -> None:
         with self._lock:
             end = self._lanes.get(record.lane)
             if end is None:
@@ -173,9 +173,9 @@ class Clerk:
             end.jobs -= 1
             if not end.jobs:
                 del self._lanes[record.lane]
-        if info.verdict in _NEVER_RAN:
+        if not ran:
             return
-        end.number, end.job, end.exitcode = info.id, record.id, record.exitcode
+        end.number, end.job, end.exitcode = future.info.id, record.id, record.exitcode
         held, end.held = end.held, []
         for other in held:
             self._see_to(*other)

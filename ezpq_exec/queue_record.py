@@ -112,17 +112,17 @@ class Record:
 
     def close(self, future: JobFuture[Any]) -> Verdict:
         """Fill in how it ended, from its future, which is done; its verdict."""
+        self.future = None
+        if future.cancelled():  # so it never ran; its executor may not even have heard of it yet
+            self.cancelled = True
+            return Verdict.CANCELLED
         info = future.info
         verdict = info.verdict
-        assert verdict is not None  # noqa: S101 - it is done
         self._take_times(info)
-        if verdict is Verdict.RETURNED:
+        if verdict is None or verdict is Verdict.RETURNED:
             self.output, self.exitcode = future.result(), 0
-        elif verdict is Verdict.CANCELLED:
-            self.cancelled = True
-        else:
-            self._take_failure(info, verdict)
-        self.future = None
+            return Verdict.RETURNED
+        self._take_failure(info, verdict)
         return verdict
 
     def _take_times(self, info: JobInfo) -> None:

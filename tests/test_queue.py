@@ -581,7 +581,7 @@ def test_a_callback_may_put_but_not_wait(make_queue: QueueMaker) -> None:
     def callback(job: dict[str, Any]) -> None:
         if job["output"] < 3:
             queue.put(same, job["output"] + 1)
-        for wait in (queue.wait, queue.wait_worker, lambda: queue.get(wait=True)):
+        for wait in (queue.wait, queue.wait_worker):
             try:
                 wait()
             except RuntimeError as error:
@@ -597,12 +597,21 @@ def test_a_callback_may_put_but_not_wait(make_queue: QueueMaker) -> None:
 
 def test_a_callback_may_stop_all(make_queue: QueueMaker, gate: Gate) -> None:
     """stop_all in a callback does not wait for itself."""
-    queue = make_queue(1, callback=lambda job: queue.stop_all() if job["id"] == 1 else None)
-    queue.put(hold, [gate.path])
+    stopped = threading.Event()
+
+    def callback(job: dict[str, Any]) -> None:
+        if job["id"] == 1:
+            gate.heard()  # the next one runs
+            queue.stop_all()
+            stopped.set()
+
+    queue = make_queue(1, callback=callback)
+    for _ in range(4):
+        queue.put(hold, [gate.path])
     gate.heard()
-    for _ in range(3):
-        queue.put(forever if queue.settings.can_kill else same, None if queue.settings.can_kill else [0])
     gate.open()
+    assert stopped.wait(PATIENCE)
+    gate.open(4)
     assert queue.wait() == 0
     jobs = queue.collect()
     assert [job["id"] for job in jobs] == [1, 2, 3, 4]
@@ -652,7 +661,7 @@ def test_auto_remove(make_queue: QueueMaker) -> None:
     queue = make_queue(auto_remove=True, max_size=3, callback=lambda job: seen.append(job["id"]))
     for _ in range(2):
         queue.map(same, range(3))
-    assert (queue.size(), queue.n_completed(), seen) == (0, 6, [1, 2, 3, 4, 5, 6])
+    assert (queue.size(), queue.n_completed(), sorted(seen)) == (0, 6, list(range(1, 7)))
     assert queue.collect() == []
     with pytest.raises(RuntimeError, match="auto_remove"):
         queue.get()
@@ -766,7 +775,7 @@ def test_queues_do_not_touch_each_other(make_queue: QueueMaker, gate: Gate) -> N
 
 def test_a_job_tells_what_became_of_it(make_queue: QueueMaker, gate: Gate) -> None:
     queue = make_queue(1)
-    job = ezpq.Job(hold, gate.path.join(["", ""]) and [gate.path], name="held", priority=1)
+    job = ezpq.Job(hold, [gate.path], name="held", priority=1)
     assert (job.is_running(), job.is_processed(), job.waiting_time()) == (False, False, 0.0)
     assert queue.submit(job) == 1
     gate.heard()
