@@ -21,7 +21,6 @@ import ezpq_exec as ezpq
 from ezpq_exec.joblog import JobLog
 from gates import Gate, hold
 from queuework import Unprintable, fail, same
-from workload import forever
 
 HERE = Path(__file__).parent
 AWKWARD = 'line one\nline "two", and\r\nthree; ünïcödé 🦉 \u2028 \0 \ud800'
@@ -60,10 +59,10 @@ def test_cancelled_killed_and_failed_jobs_have_rows(path: Path, gate: Gate) -> N
         queue.put(fail, suppress_errors=True)
         queue.wait()
         queue.put(hold, [gate.path])
-        queue.put(forever)
+        queue.put(hold, [gate.path])
         queue.put(same, 1)
         queue.put(same, 1, lane=1)
-        gate.heard()
+        gate.heard(2)
     table = {row["id"]: (row["cancelled"], row["exitcode"]) for row in rows(path)}
     assert table == {
         "1": ("False", "-1"),
