@@ -95,13 +95,13 @@ def test_a_queue_that_is_stopped_runs_nothing_at_exit(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import time, _thread, threading
+import os, signal, threading, time
 import ezpq_exec as ezpq
 with ezpq.Queue(2) as queue:
     for _ in range(5):
         queue.put(time.sleep, 3600)
     queue.get(timeout=0.2)
-    threading.Timer(0.1, _thread.interrupt_main).start()
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     queue.wait()
 """
 
