@@ -30,6 +30,7 @@ from ezpq_exec.commands import (
     Start,
 )
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
+from ezpq_exec.lanes import Lane
 from ezpq_exec.lookahead import DEPTH, PATIENCE, QUICK
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
@@ -379,6 +380,7 @@ class World:
         self.refuses = False
         self.between = 0  # which of those that are recalled the worker is quicker to take, as bits
         self.doomed: list[Worker] = []
+        self.lanes = {"a": Lane("a"), "b": Lane("b")}
 
     def obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that."""
@@ -413,6 +415,8 @@ class World:
                 return self.run(self.workers[slot], job)
             case Queue(slot, job):
                 worker = self.workers[slot]
+                assert job.options.lane is None
+                assert job.options.retries == 0
                 if self.refuses or job.number in self.cancelled:
                     return self.scheduler.unqueued(slot, job, self.now)
                 assert worker.current is not None
@@ -568,13 +572,19 @@ class LookaheadAgainstWorld(RuleBasedStateMachine):
         count=st.integers(1, 6),
         priority=st.integers(0, 2),
         limited=st.sampled_from([False] * 9 + [True]),
+        lane=st.sampled_from([None] * 6 + ["a", "b"]),
+        retries=st.sampled_from([0] * 6 + [1]),
     )
-    def submit(self, count: int, priority: int, limited: bool) -> None:
+    def submit(
+        self, count: int, priority: int, limited: bool, lane: str | None = None, retries: int = 0
+    ) -> None:
         """Jobs come."""
         world = self.world
         for _ in range(count):
-            options = Options(priority=priority, timeout=1e6 if limited else None)
+            timeout = 1e6 if limited else None
+            options = Options(priority=priority, timeout=timeout, lane=lane, retries=retries)
             job = Job(len(world.jobs), Call(int, (), {}), options, b"", world.now)
+            job.lane = None if lane is None else world.lanes[lane]
             world.jobs.append(job)
             world.letter(world.scheduler.submitted, job)
 
