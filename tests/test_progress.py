@@ -23,18 +23,62 @@ def test_every_job_is_counted(make_executor: Maker, capsys: pytest.CaptureFixtur
     assert "20/20" in capsys.readouterr().err
 
 
-def test_it_moves_with_each_job(
-    make_executor: Maker, gate: Gate, capsys: pytest.CaptureFixture[str]
-) -> None:
+class Noting:
+    """A bar that notes what is done with it."""
+
+    def __init__(self, total: int) -> None:
+        self.notes: list[Any] = [total]
+
+    def update(self, n: int) -> None:
+        self.notes += [n] if n else []
+
+    def refresh(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.notes.append("closed")
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> list[Noting]:
+    """The bars that `as_completed` begins."""
+    begun: list[Noting] = []
+
+    def begin(total: int) -> Noting:
+        begun.append(Noting(total))
+        return begun[-1]
+
+    monkeypatch.setattr("ezpq_exec.completed.bar", begin)
+    return begun
+
+
+def test_it_moves_with_each_job(make_executor: Maker, gate: Gate, bars: list[Noting]) -> None:
     executor = make_executor(2)
     held = executor.submit(hold, gate.path)
     quick = executor.submit(add, 1, 1)
     order = as_completed([held, quick], progress=True)
     assert next(order) is quick
-    assert "1/2" in capsys.readouterr().err
+    assert bars[0].notes == [2, 1]
     gate.open()
     assert list(order) == [held]
-    assert "2/2" in capsys.readouterr().err
+    assert bars[0].notes == [2, 1, 1, "closed"]
+
+
+def test_a_bar_is_closed_when_the_iteration_is_given_up(
+    make_executor: Maker, gate: Gate, bars: list[Noting]
+) -> None:
+    executor = make_executor(1)
+    quick, held = executor.submit(add, 1, 1), executor.submit(hold, gate.path)
+    order = as_completed([held, quick], progress=True)
+    next(order)
+    del order
+    assert bars[0].notes == [2, 1, "closed"]
+    gate.open()
+
+
+def test_an_iteration_that_never_begins_has_no_bar(bars: list[Noting]) -> None:
+    as_completed([], progress=True)
+    assert bars == []
 
 
 def test_what_came_too_fast_to_be_drawn_is_drawn_before_a_wait(
@@ -84,7 +128,7 @@ def test_without_asking_there_is_no_bar(
 
 def test_without_tqdm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.delitem(sys.modules, "tqdm.auto")
     progress._kind.cache_clear()
     with pytest.raises(ImportError, match=r"needs tqdm.*pip install ezpq_exec\[progress\]"):
         as_completed([], progress=True)

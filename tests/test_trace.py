@@ -14,8 +14,8 @@ import pytest
 
 from conftest import Maker
 from ezpq_exec import to_trace
+from ezpqjobs import STRANGE, Unspeakable, ezpq_job
 from gates import PATIENCE, Gate, hold
-from test_to_frame import Unspeakable, ezpq_job
 from workload import add, echo, fail
 
 
@@ -129,14 +129,9 @@ def test_runs_at_once_without_known_workers_get_tracks_of_their_own(tmp_path: Pa
     assert len({each["tid"] for each in slices}) == 5
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(Unspeakable(), float("nan"), float("inf"), 10**5000, 2**60, "x" * 10_000_000, "\ud800"),
-        *(b"\xff", {"a": {1, 2}}, object(), 'quotes " \\ \n ', None, True),
-    ],
-)
-def test_values_of_any_kind_are_written_as_json(tmp_path: Path, value: Any) -> None:
+@pytest.mark.parametrize("strange", STRANGE)
+def test_values_of_any_kind_are_written_as_json(tmp_path: Path, strange: str) -> None:
+    value = STRANGE[strange]
     job = ezpq_job(lane=value, args=[value], kwargs={"k": value}, exception=value, name=value)
     to_trace([job, ezpq_job(priority=value)], tmp_path / "t.json")
     load(tmp_path / "t.json")
