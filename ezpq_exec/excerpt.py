@@ -30,9 +30,9 @@ def excerpt(value: object, length: int = 80) -> str:
 
 
 def printable(text: str, length: int) -> str:
-    """`text` in one line of at most `length` characters, all of which can be shown.
+    r"""`text` in one line of at most `length` characters, all of which can be shown.
 
-    >>> printable("one\\ttwo\\nthree", 9)
+    >>> printable("one\ttwo\nthree", 9)
     'one two …'
     """
     if text.isprintable() and len(text) <= length:

@@ -26,7 +26,7 @@ def load(module: str, *, extra: str, purpose: str) -> Any:
     """
     package = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise  # it is there, and lacks something itself
@@ -34,3 +34,4 @@ def load(module: str, *, extra: str, purpose: str) -> Any:
             f"{purpose} needs {package}, which is not installed: pip install ezpq_exec[{extra}]",
             name=package,
         ) from error
+    return importlib.import_module(module)

@@ -16,7 +16,7 @@ MOMENT = "datetime64[us, UTC]"
 CATEGORY = "category"  # its categories are the values that occur
 
 # All columns, in order, each with its type.
-COLUMNS = {
+COLUMNS: dict[str, str | list[str]] = {
     "qid": CATEGORY,
     "id": "Int64",
     "name": CATEGORY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -102,10 +103,7 @@ class Plot:
         _check_column("facet_by", facet_by)
         _check_choice("facet_scale", facet_scale, SCALES)
         _check_choice("theme", theme, sorted(themes(self._plotnine)))
-        if isinstance(bar_width, bool) or not isinstance(bar_width, numbers.Real):
-            raise TypeError(f"bar_width must be a number, not {bar_width!r}")
-        if not 0 < bar_width < float("inf"):
-            raise ValueError(f"bar_width must be more than 0, not {bar_width!r}")
+        _check_width(bar_width)
         _check_palette(color_pal)
         wishes = gantt.Wishes(
             *(colour, facet_by, facet_scale, bool(show_legend), float(bar_width)),
@@ -142,8 +140,7 @@ class Plot:
         _check_column("color_by", colour)
         _check_choice("theme", theme, sorted(themes(self._plotnine)))
         _check_palette(color_pal)
-        if not isinstance(n_workers, int) or isinstance(n_workers, bool):
-            raise TypeError(f"n_workers must be an integer, not {n_workers!r}")
+        _check_count("n_workers", n_workers)
         return workers.draw(
             self._plotnine,
             self._pandas,
@@ -183,8 +180,22 @@ def _check_column(name: str, value: object) -> None:
 
 
 def _check_choice(name: str, value: object, accepted: Sequence[str]) -> None:
-    if value not in accepted:
+    if not isinstance(value, str) or value not in accepted:
         raise ValueError(f"{name} must be one of {', '.join(accepted)}; not {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must be >= 0, not {value!r}")
+
+
+def _check_width(value: object) -> None:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"bar_width must be a number, not {value!r}")
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"bar_width must be more than 0, not {value!r}")
 
 
 def _check_palette(value: object) -> None:

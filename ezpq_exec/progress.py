@@ -44,7 +44,7 @@ def check() -> None:
     _kind()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _kind() -> Any:
     base = load("tqdm.auto", extra="progress", purpose="a progress bar").tqdm
     # tqdm's own thread looks every ten seconds whether bars should have moved.

@@ -188,7 +188,7 @@ class _Reader:
         return State.DONE, self._verdict(started, cancelled=cancelled)
 
     def _verdict(self, started: datetime | None, *, cancelled: bool) -> Verdict:
-        """ezpq tells by the exit code: 0; 1, or -1, for an exception; less for a signal."""
+        """The exit code tells, in ezpq: 0; 1, or -1, for an exception; less for a signal."""
         exitcode = self._whole("exitcode")
         if cancelled and started is None:
             return Verdict.SKIPPED if exitcode else Verdict.CANCELLED
@@ -219,7 +219,7 @@ class _Reader:
         return float(value)
 
     def _whole(self, key: str) -> int | None:
-        value = self._plain.get(key)
+        value: Any = self._plain.get(key)
         if self._missing(value):
             return None
         try:

@@ -87,8 +87,8 @@ def lay(
             rows.append(start)
         begin = max(start, rows[row])
         rows[row] = max(begin, record.ended or until)
-        known = record.worker is not None
-        track = Track(record.qid, record.worker if known else row, row if known else 0)
+        known = record.worker
+        track = Track(record.qid, row) if known is None else Track(record.qid, known, row)
         tracks.add(track)
         runs.append(Run(record, track, begin, rows[row]))
     for qid in order:

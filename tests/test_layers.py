@@ -83,8 +83,8 @@ def imports(name: str) -> Iterator[str]:
 
 def layer(name: str) -> int:
     """Where a module stands in the table."""
-    package, dot, _ = name.partition(".")
-    home = f"{package}.*" if dot else name
+    package = name.split(".", maxsplit=1)[0]
+    home = f"{package}.*" if f"{package}.__init__" in MODULES else name
     found = [i for i, names in enumerate(LAYERS) if home in names.split()]
     assert found, f"{name} has no place in the table of layers: give it one"
     return found[0]

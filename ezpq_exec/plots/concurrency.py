@@ -31,7 +31,13 @@ def counts(spans: Iterable[tuple[float, float]]) -> list[tuple[float, int]]:
 
 
 def draw(
-    g: Any, pandas: Any, records: Sequence[Record], until: datetime, *, title: str | None, theme: str
+    g: Any,
+    pandas: Any,
+    records: Sequence[Record],
+    until: datetime,
+    *,
+    title: str | None,
+    theme: str,
 ) -> Any:
     """Make the picture; `until` is the end of what has none."""
     clock = Clock(records, until)

@@ -13,7 +13,10 @@ __all__ = ["Wishes", "draw"]
 
 LABELLED = 40  # rows that can have a label each
 SEPARATE = 150  # rows that can have a gap between them
-NARROWEST = 1 / 800  # of the width: what is shorter would not be seen
+# Of the width: what is narrower would not be seen, the less so the lower it is.
+NARROWEST = 1 / 800
+NARROWEST_OF_MANY = 1 / 250
+ROOM = 4  # rows that there is room for, at least: one bar alone is not to fill the picture
 
 
 class Wishes(NamedTuple):
@@ -35,32 +38,34 @@ def draw(g: Any, pandas: Any, records: Sequence[Record], until: datetime, wishes
     panel, headings = panels(records, wishes.facet_by)
     rows = _rows(records, panel)
     tallest = max(rows) - min(rows) + 1
-    fill, layers = colours(
-        g, pandas, records, wishes.color_by, wishes.color_pal, wishes.show_legend
-    )
     half = wishes.bar_width * (0.4 if tallest <= SEPARATE else 0.5)
     bars = pandas.DataFrame(
         {
-            "fill": fill,
             "panel": pandas.Categorical(panel, categories=headings),
             "top": [row - half for row in rows],
             "bottom": [row + half for row in rows],
         }
     )
     box = {"xmin": "left", "xmax": "right", "ymin": "top", "ymax": "bottom"}
-    plot = g.ggplot()
     pale = _spans(bars, [_pale(record, clock, until) for record in records])
-    if len(pale):
-        plot += g.geom_rect(pale, g.aes(**box), fill=GREY)
-    runs = _spans(bars, [_run(record, clock, until) for record in records])
-    if len(runs):
+    plot = g.ggplot() + g.geom_rect(pale, g.aes(**box), fill=GREY)
+    legend = 0
+    ran = [record for record in records if record.started]
+    if ran:
+        fill, layers, legend = colours(
+            g, pandas, ran, wishes.color_by, wishes.color_pal, wishes.show_legend
+        )
+        least = clock.span * (NARROWEST if tallest <= SEPARATE else NARROWEST_OF_MANY)
+        runs = _spans(bars, [_run(record, clock, until, least) for record in records])
+        runs["fill"] = fill
         plot += g.geom_rect(runs, g.aes(fill="fill", **box))
         plot += layers
     if len(headings) > 1:
         plot += g.facet_grid(rows="panel", scales=wishes.facet_scale)
-    plot += _axis(g, records, rows, single=len(headings) == 1)
+    labelled = len(headings) == 1 and len(records) <= LABELLED
+    plot += _axis(g, records if labelled else [], rows, max(0.6, (ROOM - tallest) / 2))
     plot += g.labs(x=clock.unit, y="job", title=wishes.title and escape(wishes.title))
-    return plot + look(g, wishes.theme, _height(tallest, len(headings)))
+    return plot + look(g, wishes.theme, _height(tallest, len(headings)), legend)
 
 
 def _rows(records: Sequence[Record], panel: Sequence[str]) -> list[int]:
@@ -92,10 +97,10 @@ def _pale(record: Record, clock: Clock, until: datetime) -> Spans:
         yield clock.at(record.ended), clock.at(record.processed)
 
 
-def _run(record: Record, clock: Clock, until: datetime) -> Spans:
+def _run(record: Record, clock: Clock, until: datetime, least: float) -> Spans:
     if record.started:
         start = clock.at(record.started)
-        yield start, max(clock.at(record.ended or until), start + clock.span * NARROWEST)
+        yield start, max(clock.at(record.ended or until), start + least)
 
 
 def _spans(bars: Any, spans: Sequence[Spans]) -> Any:
@@ -107,12 +112,16 @@ def _spans(bars: Any, spans: Sequence[Spans]) -> Any:
     return table
 
 
-def _axis(g: Any, records: Sequence[Record], rows: Sequence[int], *, single: bool) -> Any:
-    """Jobs from the top down: each with its label, if these are few and have a panel to themselves."""
-    if not single or len(records) > LABELLED:
-        return g.scale_y_reverse(breaks=lambda limits: _whole(g, limits))
-    labels = {row: _label(record) for row, record in zip(rows, records, strict=True)}
-    return g.scale_y_reverse(breaks=list(labels), labels=list(labels.values()))
+def _axis(g: Any, labelled: Sequence[Record], rows: Sequence[int], room: float) -> Any:
+    """Jobs from the top down, those of `labelled` with labels; `room`: rows beyond either end."""
+    if not labelled:
+        first, last = min(rows), max(rows)
+        return g.scale_y_reverse(
+            breaks=lambda ends: [each for each in _whole(ends) if first <= each <= last],
+            expand=(0.02, room),
+        )
+    labels = {row: _label(record) for row, record in zip(rows, labelled, strict=True)}
+    return g.scale_y_reverse(breaks=list(labels), labels=list(labels.values()), expand=(0, room))
 
 
 def _label(record: Record) -> str:
@@ -122,7 +131,7 @@ def _label(record: Record) -> str:
     return escape(f"{name}  {record.id}")
 
 
-def _whole(g: Any, limits: tuple[float, float]) -> list[int]:
+def _whole(limits: tuple[float, float]) -> list[int]:
     """Round numbers between the limits, about five, none of them a fraction."""
     low, high = sorted(abs(each) for each in limits)
     step = 1

@@ -13,7 +13,7 @@ from ..excerpt import excerpt
 from ..jobs import State, Verdict
 from ..records import Record
 
-__all__ = ["COLUMNS", "MOST", "OTHERS", "Groups", "group", "scalable"]
+__all__ = ["COLUMNS", "MOST", "NONE", "OTHERS", "Groups", "group", "scalable"]
 
 # What pictures can be coloured and divided by: ezpq's own first.
 COLUMNS = (
@@ -22,6 +22,7 @@ COLUMNS = (
 )
 MOST = 12
 OTHERS = "all others"
+NONE = "none"
 LENGTH = 40  # characters of a value's text
 FATES = [each.value for each in (*Verdict, *State)]
 
@@ -73,7 +74,7 @@ def _text(record: Record, column: str) -> str:
     if column == "state":
         return record.state.value
     if value is None:
-        return "none"
+        return NONE
     if _is_number(value):
         return excerpt(str(value), LENGTH)
     return excerpt(value, LENGTH) or "(empty)"

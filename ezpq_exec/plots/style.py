@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..records import Record
-from .groups import MOST, OTHERS, group, scalable
+from .groups import MOST, NONE, OTHERS, group, scalable
 
 __all__ = ["GREY", "Clock", "colours", "escape", "look", "panels", "themes"]
 
@@ -63,8 +63,8 @@ def colours(
     column: str | None,
     palette: Sequence[str] | None,
     show_legend: bool,
-) -> tuple[Any, list[Any]]:
-    """The values to fill bars by, one a record, and the layers that say how.
+) -> tuple[Any, list[Any], int]:
+    """The values to fill bars by, one a record; the layers that say how; the legend's entries.
 
     Raises:
         ValueError: `palette` has fewer colours than there are groups.
@@ -72,10 +72,10 @@ def colours(
     guides = [] if show_legend and column else [g.guides(fill="none")]
     if column is None:
         plain = g.scale_fill_manual(values=list(palette or PALETTE)[:1], guide=None)
-        return ["job"] * len(records), [plain, *guides]
+        return ["job"] * len(records), [plain, *guides], 0
     values = None if palette else scalable(records, column)
     if values is not None:
-        return values, [g.scale_fill_cmap("viridis", name=column), *guides]
+        return values, [g.scale_fill_cmap("viridis", name=column), *guides], 5 * show_legend
     found = group(records, column)
     if palette is not None and len(palette) < len(found.names):
         raise ValueError(
@@ -86,14 +86,14 @@ def colours(
     named = dict(zip(found.names, palette or PALETTE, strict=False))
     if not palette:
         named = {name: fixed.get(name, colour) for name, colour in named.items()}
-        named.update({OTHERS: REST} if OTHERS in found.names else {})
+        named.update({name: REST for name in (OTHERS, NONE) if name in named})
     labels = [escape(name) for name in found.names]
     fill = pandas.Categorical.from_codes(
         list(map({name: i for i, name in enumerate(found.names)}.__getitem__, found.members)),
         categories=labels,
     )
     scale = g.scale_fill_manual(values=[named[each] for each in found.names], name=column)
-    return fill, [scale, *guides]
+    return fill, [scale, *guides], len(found.names) * show_legend
 
 
 def panels(records: Sequence[Record], column: str | None) -> tuple[list[str], list[str]]:
@@ -107,7 +107,7 @@ def panels(records: Sequence[Record], column: str | None) -> tuple[list[str], li
 
 
 def themes(g: Any) -> dict[str, Any]:
-    """plotnine's complete themes, by their names as users give them.
+    """The complete themes of plotnine, by their names as users give them.
 
     Each is a class that needs no arguments; `theme` itself is not, nor are functions like
     `theme_set`.
@@ -119,12 +119,15 @@ def themes(g: Any) -> dict[str, Any]:
     }
 
 
-def look(g: Any, theme: str, height: float) -> list[Any]:
-    """The theme, with the grid for time alone; `height` in inches."""
+def look(g: Any, theme: str, height: float, legend: int = 0) -> list[Any]:
+    """The theme, with the grid for time alone.
+
+    `height` is in inches; it will be more if the legend, of so many entries, needs it.
+    """
     return [
         themes(g)[theme](),
         g.theme(
-            figure_size=(9, height),
+            figure_size=(9, max(height, 0.8 + 0.24 * legend)),
             panel_border=g.element_blank(),
             panel_grid_major_y=g.element_blank(),
             panel_grid_minor_y=g.element_blank(),

@@ -35,10 +35,11 @@ def draw(
     queues = list(dict.fromkeys(track.qid for track in tracks))
     headings = [escape(f"qid: {qid or 'none'}") for qid in queues]
     rows = {track: index for index, track in enumerate(tracks)}
-    plot = g.ggplot()
+    plot = g.ggplot() + _rules(g, pandas, tracks, rows, clock, queues, headings)
+    legend = 0
     if runs:
         shown = [run.record for run in runs]
-        fill, layers = colours(g, pandas, shown, color_by, color_pal, show_legend)
+        fill, layers, legend = colours(g, pandas, shown, color_by, color_pal, show_legend)
         panel = [headings[queues.index(run.track.qid)] for run in runs]
         bars = _bars(pandas, runs, rows, clock)
         bars["fill"] = fill
@@ -47,16 +48,15 @@ def draw(
         edge = {"color": "white", "size": 0.2} if len(runs) <= SEPARATE else {}
         plot += g.geom_rect(bars, box, **edge)
         plot += layers
-    plot += _rules(g, pandas, tracks, rows, clock, queues, headings)
     if len(queues) > 1:
         plot += g.facet_grid(rows="panel", scales="free_y", space="free")
     if len(tracks) <= LABELLED:
         labels = _labels(tracks, runs, clock)
-        plot += g.scale_y_reverse(breaks=list(rows.values()), labels=labels)
+        plot += g.scale_y_reverse(breaks=list(rows.values()), labels=labels, expand=(0, 0.5))
     else:
-        plot += g.scale_y_reverse()
-    plot += g.labs(x=clock.unit, y="worker, and its time in jobs", title=title and escape(title))
-    return plot + look(g, theme, min(max(1.4 + 0.32 * len(tracks), 2.0), 9))
+        plot += g.scale_y_reverse(expand=(0.02, 0.6))
+    plot += g.labs(x=clock.unit, y="worker", title=title and escape(title))
+    return plot + look(g, theme, min(0.9 + 0.32 * len(tracks) + 0.2 * len(queues), 9), legend)
 
 
 def _bars(pandas: Any, runs: Sequence[Run], rows: dict[Track, int], clock: Clock) -> Any:
@@ -103,4 +103,4 @@ def _labels(tracks: Sequence[Track], runs: Sequence[Run], clock: Clock) -> list[
     for run in runs:
         busy[run.track] += clock.at(run.end) - clock.at(run.start)
     share = {track: time / clock.span if clock.span else 0.0 for track, time in busy.items()}
-    return [f"{track.label}, {share[track]:.0%}" for track in tracks]
+    return [f"{track.label}, {share[track]:.0%} busy" for track in tracks]
