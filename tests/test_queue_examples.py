@@ -76,10 +76,10 @@ assert list(df['name']) == [1, 2, 3, 4, 5]
     "context manager": """
 with ezpq.Queue(n_workers=5) as Q:
     for i in range(10):
-        Q.put(random_sleep, args=[0, 2])
+        Q.put(random_sleep, args=[0, 2], suppress_errors=True) # x=0, min=2, max=1: no such number
     Q.wait()
     output = Q.collect()
-assert len(output) == 10
+assert [job['exitcode'] for job in output] == [-1] * 10
 """,
     "queue": """
 Q = ezpq.Queue(job_runner=Process, # either a Process (default) or Thread function.
