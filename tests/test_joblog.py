@@ -238,9 +238,7 @@ def test_log_csv(path: Path, caplog: pytest.LogCaptureFixture) -> None:
         ezpq.Queue.log_csv(5)  # type: ignore[arg-type]
 
 
-def test_log_csv_has_a_name_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_log_csv_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert ezpq.Queue.log_csv({"id": 1}) == 0
     assert (tmp_path / "ezpq_log.csv").exists()

@@ -22,10 +22,7 @@ from gates import PATIENCE, Gate, hold
 from queuework import Unprintable, fail, grumble, same, unprintable
 from workload import add, forever, keywords
 
-KEYS = (
-    "qid id name priority lane timeout function args kwargs submitted started ended processed "
-    "exitcode cancelled runtime output exception callback"
-).split()
+KEYS = ["qid", "id", "name", "priority", "lane", "timeout", "function", "args", "kwargs", "submitted", "started", "ended", "processed", "exitcode", "cancelled", "runtime", "output", "exception", "callback"]
 
 
 class QueueMaker:
@@ -137,7 +134,9 @@ def test_dict_of_a_job_that_returned(make_queue: QueueMaker) -> None:
     times = [before, *(job[key] for key in ("submitted", "started", "ended", "processed"))]
     assert times == sorted(times)
     assert all(each.tzinfo is None for each in times)
-    assert job["runtime"] == pytest.approx((job["ended"] - job["started"]).total_seconds(), abs=1e-5)
+    assert job["runtime"] == pytest.approx(
+        (job["ended"] - job["started"]).total_seconds(), abs=1e-5
+    )
 
 
 def test_name_is_the_id_if_there_is_none(make_queue: QueueMaker) -> None:
@@ -378,7 +377,13 @@ def test_jobs_start_and_are_collected_by_priority_and_submission(make_queue: Que
     queue.start()
     queue.wait()
     jobs = queue.collect()
-    assert [(job["priority"], job["id"]) for job in jobs] == [(0.5, 4), (1, 2), (1, 5), (2, 1), (2, 3)]
+    assert [(job["priority"], job["id"]) for job in jobs] == [
+        (0.5, 4),
+        (1, 2),
+        (1, 5),
+        (2, 1),
+        (2, 3),
+    ]
     assert outputs(jobs) == sorted(outputs(jobs))
     assert jobs == sorted(jobs, key=lambda job: (job["priority"], job["submitted"]))
 
@@ -454,9 +459,7 @@ def test_wait_worker(make_queue: QueueMaker, gate: Gate) -> None:
     gate.open()
 
 
-def test_bars_move_with_the_jobs(
-    make_queue: QueueMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bars_move_with_the_jobs(make_queue: QueueMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     """waitpb, wait(show_progress=True) and map(show_progress=True) count every job on a bar."""
     from ezpq_exec import progress
 
@@ -817,10 +820,18 @@ def test_debug_lines(make_queue: QueueMaker, caplog: pytest.LogCaptureFixture) -
     lines = [f"{r.levelname}: {r.getMessage()}" for r in caplog.records if r.name == "ezpq_exec"]
     assert lines[:2] == ["DEBUG: Initialized queue with 3 workers.", "DEBUG: Initialized pulse."]
     for number in range(1, 11):
-        at = [lines.index(f"DEBUG: {words} '{number}'") for words in ("Started job", "Completed job:")]
+        at = [
+            lines.index(f"DEBUG: {words} '{number}'") for words in ("Started job", "Completed job:")
+        ]
         assert at == sorted(at)
         assert f"DEBUG: Queued job: '{number}'" in lines
     assert lines[-5:] == [
         f"DEBUG: {text}."
-        for text in ("Removed jobs", "Removed output", "Removed completed", "Reset counters", "Stopped pulse")
+        for text in (
+            "Removed jobs",
+            "Removed output",
+            "Removed completed",
+            "Reset counters",
+            "Stopped pulse",
+        )
     ]

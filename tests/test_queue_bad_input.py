@@ -51,7 +51,9 @@ def test_wrong_arguments_of_queue(kind: type[Exception], argument: str, value: A
 
 def test_a_class_that_is_no_job_runner() -> None:
     """In the first place, too, where 0.1 has it."""
-    with pytest.raises(ValueError, match=r"multiprocessing.Process or threading.Thread, not <class 'int'>"):
+    with pytest.raises(
+        ValueError, match=r"multiprocessing.Process or threading.Thread, not <class 'int'>"
+    ):
         ezpq.Queue(int)
 
 

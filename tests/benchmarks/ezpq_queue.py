@@ -61,7 +61,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has ezpq")
     options = parser.parse_args()
-    if subprocess.run([options.python, "-c", "import ezpq"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [options.python, "-c", "import ezpq"], capture_output=True, check=False
+    ).returncode:
         print("ezpq is not installed there: pip install --no-deps ezpq")
         return 2
     print(
