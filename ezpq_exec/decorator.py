@@ -40,6 +40,7 @@ class Parallel:
     """
 
     __wrapped__: Callable[..., Any]
+    __name__: str
     __qualname__: str
 
     def __init__(self, function: Callable[..., Any], queue: Queue) -> None:

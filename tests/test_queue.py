@@ -22,7 +22,27 @@ from gates import PATIENCE, Gate, hold
 from queuework import Unprintable, fail, grumble, same, unprintable
 from workload import add, forever, keywords
 
-KEYS = ["qid", "id", "name", "priority", "lane", "timeout", "function", "args", "kwargs", "submitted", "started", "ended", "processed", "exitcode", "cancelled", "runtime", "output", "exception", "callback"]
+KEYS = [
+    "qid",
+    "id",
+    "name",
+    "priority",
+    "lane",
+    "timeout",
+    "function",
+    "args",
+    "kwargs",
+    "submitted",
+    "started",
+    "ended",
+    "processed",
+    "exitcode",
+    "cancelled",
+    "runtime",
+    "output",
+    "exception",
+    "callback",
+]
 
 
 class QueueMaker:
@@ -65,7 +85,7 @@ def outputs(jobs: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_arguments_are_where_0_2_has_them() -> None:
-    """By position: n_workers, max_size, job_runner, auto_remove, auto_start, auto_stop …"""
+    """By position: n_workers, max_size, job_runner, auto_remove, auto_start, auto_stop, callback."""
     seen: list[Any] = []
     queue = ezpq.Queue(3, 7, Thread, False, False, False, seen.append, None, 0.05, False, "mine")
     with queue:
@@ -287,7 +307,7 @@ def _until(queue: ezpq.Queue, condition: Callable[[], bool]) -> None:
         queue.wait(timeout=0.001)
 
 
-def test_size_is_exact_under_any_concurrency(make_queue: QueueMaker) -> None:
+def test_size_is_exact_under_any_concurrency(make_queue: QueueMaker) -> None:  # noqa: C901
     """While threads put and take, no look finds a job too many, too few, or too many at work."""
     queue = make_queue(2)
     total, takers = 600, 2
@@ -480,7 +500,8 @@ def test_bars_move_with_the_jobs(make_queue: QueueMaker, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(progress, "bar", Bar)
     queue = make_queue(2)
-    for wait in (queue.waitpb, lambda: queue.wait(show_progress=True)):
+    waits: list[Callable[[], int]] = [queue.waitpb, lambda: queue.wait(show_progress=True)]
+    for wait in waits:
         queue.stop()
         for _ in range(20):
             queue.put(same, 0)

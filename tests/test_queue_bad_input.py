@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue as stdlib_queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import Process
 from threading import Thread
 from typing import Any
@@ -99,7 +99,7 @@ def test_timeouts_need_processes() -> None:
             lambda: queue.submit(ezpq.Job(same, 1, timeout=5)),
             lambda: queue.map(same, [1], timeout=5),
         ):
-            with pytest.raises(UnsupportedOption, match="timeout=5 .* a thread cannot be killed"):
+            with pytest.raises(UnsupportedOption, match=r"timeout=5 .* a thread cannot be killed"):
                 call()
         assert queue.size() == 0
         queue.put(same, 1, timeout=0)
@@ -114,8 +114,8 @@ def test_max_size_is_a_stdlib_full(queue: ezpq.Queue) -> None:
             small.put(same, 1)
 
 
-def test_other_calls(queue: ezpq.Queue) -> None:
-    for call, words in (
+def test_other_calls(queue: Any) -> None:
+    calls: list[tuple[Callable[[], object], str]] = [
         (lambda: queue.submit(same), "submit takes a Job, not"),
         (lambda: queue.map(same, 5), "nothing to iterate over in 5"),
         (lambda: queue.map(5, [1]), "callable, not 5"),
@@ -125,7 +125,8 @@ def test_other_calls(queue: ezpq.Queue) -> None:
         (lambda: queue.get(poll="5"), "poll must be a number of seconds"),
         (lambda: queue.wait_worker(timeout=[]), "timeout must be a number of seconds"),
         (lambda: queue.set_workers("3"), "n must be an integer, not '3'"),
-    ):
+    ]
+    for call, words in calls:
         with pytest.raises(TypeError, match=words):
             call()
     with pytest.raises(ValueError, match="n must be greater than 0, not 0"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from multiprocessing import Process
@@ -33,7 +34,7 @@ def test_jobs_of_a_lane_never_overlap(queue: ezpq.Queue) -> None:
     assert len(jobs) == 27
     for lane in range(3):
         spans = sorted((j["started"], j["ended"]) for j in jobs if j["lane"] == lane)
-        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_lanes_run_side_by_side(queue: ezpq.Queue, gate: Gate) -> None:
