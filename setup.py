@@ -17,6 +17,8 @@ setup(
     install_requires=["loky>=3.5", "cloudpickle>=3.0"],
     extras_require={
         "demo": ["rich>=13"],
+        "plot": ["pandas>=2.1", "plotnine>=0.14"],
+        "progress": ["tqdm>=4.60"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
@@ -25,9 +27,12 @@ setup(
             "rich>=13",
             "numpy",
             "dask>=2024.1",
+            "pandas>=2.1",
+            "plotnine>=0.14",
+            "tqdm>=4.60",
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "types-psutil"],
-        "bench": ["pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
+        "bench": ["ezpq>=0.2", "pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

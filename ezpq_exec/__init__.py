@@ -16,13 +16,16 @@ _HOMES = {
     "ConfiguredExecutor": "configured",
     "Engine": "engines.base",
     "ExecutorFull": "errors",
+    "Job": "ezpq_job",
     "JobError": "errors",
     "JobFuture": "future",
     "JobInfo": "jobs",
     "JobKilled": "errors",
     "JobTimeout": "errors",
     "LaneStopped": "errors",
+    "Plot": "plot",
     "PriorityExecutor": "executor",
+    "Queue": "queue",
     "QueueTimeout": "errors",
     "RemoteError": "errors",
     "State": "jobs",
@@ -32,6 +35,8 @@ _HOMES = {
     "WorkerDied": "errors",
     "as_completed": "completed",
     "get_reusable_executor": "reusable",
+    "to_frame": "frame",
+    "to_trace": "trace",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
@@ -51,12 +56,17 @@ if TYPE_CHECKING:
     from .errors import UnsupportedOption as UnsupportedOption
     from .errors import WorkerDied as WorkerDied
     from .executor import PriorityExecutor as PriorityExecutor
+    from .ezpq_job import Job as Job
+    from .frame import to_frame as to_frame
     from .future import JobFuture as JobFuture
     from .jobs import JobInfo as JobInfo
     from .jobs import State as State
     from .jobs import Verdict as Verdict
+    from .plot import Plot as Plot
+    from .queue import Queue as Queue
     from .reusable import get_reusable_executor as get_reusable_executor
     from .stats import Stats as Stats
+    from .trace import to_trace as to_trace
 
 
 def __getattr__(name: str) -> Any:

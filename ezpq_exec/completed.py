@@ -14,6 +14,8 @@ from .future import JobFuture
 from .inbox import Inbox
 from .mapping import check_wait
 from .options import DEFAULT_PRIORITY
+from .progress import INTERVAL, Bar, bar
+from .progress import check as check_progress
 
 __all__ = ["as_completed"]
 
@@ -22,17 +24,22 @@ LONGEST_WAIT = 24 * 3600.0  # seconds: what every way of waiting can take
 F = TypeVar("F", bound="Future[Any]")
 
 
-def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
+def as_completed(
+    fs: Iterable[F], timeout: float | None = None, progress: bool = False
+) -> Iterator[F]:
     """Give the futures as they are done; whenever several are, the one of best priority first.
 
     Args:
         fs: futures, of any executor; one given twice is yielded once. Those that are not
             `JobFuture`s have the default priority, 100.
         timeout: seconds from the first `next` until the last future must be done; None: no limit.
+        progress: whether to show a bar, by tqdm, from the first `next` on. It moves whenever the
+            iterator is asked for the next future, and while it waits for one.
 
     Raises:
         TimeoutError: not all of them were done in time.
-        TypeError: `fs` has something else than futures in it.
+        TypeError: `fs` has something else than futures in it, or `progress` is no bool.
+        ImportError: tqdm is not installed (`pip install ezpq_exec[progress]`).
 
     >>> from ezpq_exec import PriorityExecutor
     >>> with PriorityExecutor(1, engine="threads") as ex:
@@ -47,24 +54,32 @@ def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     for future in futures:
         if not isinstance(future, Future):
             raise TypeError(f"as_completed takes futures, not {future!r}")
-    return _in_order(dict.fromkeys(futures), timeout)
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False, not {progress!r}")
+    if not progress:
+        return _in_order(dict.fromkeys(futures), timeout, None)
+    check_progress()
+    return _in_order(dict.fromkeys(futures), timeout, bar)
 
 
 def _priority(future: Future[Any]) -> Any:
     return future.priority if isinstance(future, JobFuture) else DEFAULT_PRIORITY
 
 
-def _in_order(pending: dict[F, None], timeout: float | None) -> Iterator[F]:
+def _in_order(
+    pending: dict[F, None], timeout: float | None, begin: Callable[[int], Bar] | None
+) -> Iterator[F]:
     end = None if timeout is None else time.monotonic() + timeout
     total = len(pending)
     done: Inbox[Any] = Inbox()
     best: list[tuple[Any, int, F]] = []
     order = itertools.count()
     hear = done.put  # one object, by which it can be taken out again
+    shown = begin(total) if begin else None
     _listen(pending, hear)
     try:
         while pending or best:
-            news = done.take(0 if best else _left(end))
+            news = _take(done, 0 if best else _left(end), shown)
             while news:  # no name is left on what is yielded, which is the caller's alone
                 del pending[news[0]]
                 heapq.heappush(best, (_priority(news[0]), next(order), news.pop(0)))
@@ -74,9 +89,22 @@ def _in_order(pending: dict[F, None], timeout: float | None) -> Iterator[F]:
                 raise FuturesTimeoutError(f"{len(pending)} (of {total}) futures unfinished")
     finally:
         done.close()
+        if shown:
+            shown.close()
         for future in pending:
             if isinstance(future, JobFuture):
                 future.remove_listener(hear)
+
+
+def _take(done: Inbox[F], timeout: float | None, shown: Bar | None) -> list[F]:
+    if not shown:
+        return done.take(timeout)
+    news = done.take(INTERVAL if timeout is None else min(timeout, INTERVAL))
+    if not news and timeout != 0:
+        shown.refresh()  # what came too fast to be drawn
+        news = done.take(None if timeout is None else max(0.0, timeout - INTERVAL))
+    shown.update(len(news))
+    return news
 
 
 def _listen(futures: Iterable[F], hear: Callable[[Any], object]) -> None:

@@ -47,6 +47,10 @@ class ConfiguredExecutor(Executor):
         """See `PriorityExecutor.map`."""
         return self._executor.map_with(self._options, fn, iterables, timeout, chunksize, buffersize)
 
+    def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
+        """See `PriorityExecutor.submitter`."""
+        return self._executor.submitter_with(self._options, fn)
+
     def options(self, **options: Any) -> ConfiguredExecutor:
         """The same executor, with these options over those that are set here."""
         return ConfiguredExecutor(self._executor, self._options.but(options))

@@ -160,6 +160,19 @@ class PriorityExecutor(Executor):
         """
         return self.map_with(self._options, fn, iterables, timeout, chunksize, buffersize)
 
+    def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
+        """A `submit` for many calls of `fn`, which is packed once, and now.
+
+        Raises:
+            TypeError: `fn` is not callable.
+
+        >>> with PriorityExecutor(1) as ex:
+        ...     power = ex.submitter(lambda x, y=2: x**y)
+        ...     [future.result() for future in (power(3), power(3, y=3))]
+        [9, 27]
+        """
+        return self.submitter_with(self._options, fn)
+
     def options(self, **options: Any) -> ConfiguredExecutor:
         """This executor with other terms for the jobs submitted through it; an `Executor` itself.
 
@@ -278,6 +291,11 @@ class PriorityExecutor(Executor):
     ) -> JobFuture[T]:
         """As `submit`, on the terms of `options`."""
         return self._intake.submit(options, fn, args, kwargs)
+
+    def submitter_with(self, options: Options, fn: Callable[..., T]) -> Callable[..., JobFuture[T]]:
+        """As `submitter`, on the terms of `options`."""
+        check_callable(fn)
+        return self._intake.for_function(options, fn)
 
     def map_with(
         self,

@@ -36,8 +36,16 @@ class Finishing(Protocol):
         """Wait until that is done."""
 
 
+class Forgotten(Protocol):
+    """What is to be told of the end before anything is finished."""
+
+    def abandon(self) -> None:
+        """Let go of what nobody can ask for any more; do not wait."""
+
+
 _live: weakref.WeakSet[Finishing] = weakref.WeakSet()
-_lock = threading.RLock()  # guards _live and _begun; re-entrant, for a finalizer's executor
+_forgotten: weakref.WeakSet[Forgotten] = weakref.WeakSet()
+_lock = threading.RLock()  # guards the two, and _begun; re-entrant, for a finalizer's executor
 _begun = False
 _in_child: util.Finalize | None = None
 
@@ -51,6 +59,12 @@ def register(loop: Finishing) -> None:
             _in_child = util.Finalize(None, _finish_all, exitpriority=100)
 
 
+def tell_first(forgotten: Forgotten) -> None:
+    """Have `forgotten` told at exit, if it is still there, before any loop is finished."""
+    with _lock:
+        _forgotten.add(forgotten)
+
+
 def has_begun() -> bool:
     """Whether the interpreter is on its way out."""
     return _begun
@@ -61,6 +75,9 @@ def _finish_all() -> None:
     with _lock:
         _begun = True
         live = list(_live)
+        forgotten = list(_forgotten)
+    for each in forgotten:
+        each.abandon()
     if _was_interrupted():
         _abort(live)
     for loop in live:
@@ -104,6 +121,7 @@ def _forget_in_child() -> None:
     _lock = threading.RLock()
     _in_child = None
     _live.clear()
+    _forgotten.clear()
 
 
 exitorder.call_at_exit(_finish_all)

@@ -69,6 +69,8 @@ class JobFuture(Future[T]):
         self._refused = False  # it was cancelled, and those who wait were told
         self._listeners: Sequence[Callable[[Future[T]], object]] = ()
 
+    _starters: Sequence[Callable[[Any], object]] = ()  # here, since hardly any future has some
+
     # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
     # `Future.__init__` sets it and all else locks it, waits on it and notifies it.
     @property
@@ -104,7 +106,10 @@ class JobFuture(Future[T]):
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
             wall = time.time() - time.monotonic()
-            self._info = describe(self._job, started=None, wall=wall, exception=exception)
+            info = describe(self._job, started=None, wall=wall, exception=exception)
+            if info.state is not State.DONE:  # cancelled, and its executor has yet to hear of it
+                return info
+            self._info = info
         return self._info
 
     def result(self, timeout: float | None = None) -> T:
@@ -190,15 +195,29 @@ class JobFuture(Future[T]):
     def begin(self) -> None:
         """A job that was handed over ahead of its turn has begun."""
         with self._condition:
-            self._job.announced = self.announce()
+            self._job.announced = self.forestall()
             self._job.ahead = False
+        self._tell_start()
 
     def announce(self) -> bool:
         """Say that the job runs, if that was not said; False if it was cancelled before."""
+        runs = self.forestall()
+        self._tell_start()
+        return runs
+
+    def forestall(self) -> bool:
+        """Let nobody cancel the job any more; False if somebody has."""
         with self._condition:
             if not self.running() and not self._refused:
                 self._refused = not self.set_running_or_notify_cancel()
             return not self._refused
+
+    def _tell_start(self) -> None:
+        if self._starters and not self._refused:
+            with self._condition:
+                starters, self._starters = self._starters, ()
+            for listener in starters:
+                listener(self)
 
     def kill(self) -> bool:
         """End the job: at once if it waits (it is cancelled), by killing its process if it runs.
@@ -238,6 +257,20 @@ class JobFuture(Future[T]):
                 self._listeners = [*self._listeners, listener]
                 return
         listener(self)
+
+    def add_start_listener(self, listener: Callable[[Future[T]], object]) -> None:
+        """Have `listener(self)` called when the job begins; at once, and here, if it has begun.
+
+        As with `add_listener`, it must be quick and safe: it runs on the thread that starts jobs.
+        It is not called for a job that never begins, and once for one that is tried again.
+        """
+        with self._condition:
+            under_way = self.running() or (self.done() and not self.cancelled())
+            begun = under_way and self._job.announced
+            if not begun:
+                self._starters = [*self._starters, listener]
+        if begun:
+            listener(self)
 
     def remove_listener(self, listener: Callable[[Future[T]], object]) -> None:
         """Take one back, if it was not called yet."""

@@ -69,7 +69,7 @@ class Intake:
             packed = self._engine.pack_function(function)
         except Exception:
             packed = None  # each future is to tell, in `submit`
-        return lambda *args: self.submit(options, function, args, _NOTHING, packed)
+        return lambda *args, **kwargs: self.submit(options, function, args, kwargs, packed)
 
 
 class BoundedIntake(Intake):

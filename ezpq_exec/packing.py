@@ -133,7 +133,7 @@ def pack_error(error: BaseException) -> bytes:
     kind = type(error)
     try:
         text = "".join((str(error),))  # a str, though it may have been something derived
-    except Exception:
+    except BaseException:  # the user's code, which may raise what it likes
         text = "<its str() raised>"
     try:
         carried = pack(error)

@@ -106,7 +106,7 @@ class Resolver:
         job.processed = time.monotonic()
         if verdict is Verdict.CANCELLED and not job.announced:
             Future.cancel(future)
-        if not job.announced and not future.announce():
+        if not job.announced and not future.forestall():
             verdict = Verdict.CANCELLED  # its owner was quicker than what befell it
         if verdict is not outcome.verdict:
             job.verdict = verdict

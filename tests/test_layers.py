@@ -19,8 +19,14 @@ LAYERS = [
     "decisions attempts lookahead promises scheduler ending stats packing inbox exitorder",
     "engines.*",
     "courier exits mailbox places gate condition offers handed resolver loop desk",
+    "excerpt extras progress",
     "future checks configured lanetable intake assembly mapping executor completed",
     "reusable",
+    "records tracks",
+    "frame trace plots.* joblog",
+    "plot queue_record",
+    "ezpq_job ledger queue_settings queue_clerk queue_counts queue_outlet queue_intake",
+    "decorator queue",
     "demo __main__",
 ]
 PURE = [
@@ -80,7 +86,8 @@ def imports(name: str) -> Iterator[str]:
 
 def layer(name: str) -> int:
     """Where a module stands in the table."""
-    home = "engines.*" if name.split(".", maxsplit=1)[0] == "engines" else name
+    package = name.split(".", maxsplit=1)[0]
+    home = f"{package}.*" if f"{package}.__init__" in MODULES else name
     found = [i for i, names in enumerate(LAYERS) if home in names.split()]
     assert found, f"{name} has no place in the table of layers: give it one"
     return found[0]
@@ -140,7 +147,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-HEAVY = "loky cloudpickle multiprocessing concurrent.futures.process rich tqdm pandas numpy dask"
+HEAVY = "loky cloudpickle multiprocessing concurrent.futures.process rich tqdm pandas plotnine numpy dask"
 
 
 def test_package_is_light() -> None:

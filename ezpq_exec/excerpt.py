@@ -1,0 +1,49 @@
+"""A short, printable text of any value at all, for people to read: it is never more than asked for.
+
+Values come from users' jobs. Their `repr` may raise, be megabytes long, or hold what no font, log
+or file can show.
+"""
+
+from __future__ import annotations
+
+import reprlib
+
+__all__ = ["excerpt", "printable"]
+
+_GREATEST = 10**40  # what has more digits is not converted: that takes long, or is refused
+
+
+def excerpt(value: object, length: int = 80) -> str:
+    """The `repr` of `value`, or as much of it as fits; of a str, the str itself.
+
+    >>> excerpt([1, "two"]), excerpt("two words"), excerpt(list(range(1000)), 12)
+    ("[1, 'two']", 'two words', '[0, 1, 2, 3…')
+    """
+    if isinstance(value, str):
+        return printable(str.__str__(value[: length + 1]), length)
+    if type(value) is int and abs(value) > _GREATEST:
+        return f"an integer of {value.bit_length():,} bits"
+    try:
+        return printable(_brief(length).repr(value), length)
+    except Exception as error:  # whatever the user's __repr__ does
+        return printable(f"<{type(value).__name__}, repr raises {type(error).__name__}>", length)
+
+
+def printable(text: str, length: int) -> str:
+    r"""`text` in one line of at most `length` characters, all of which can be shown.
+
+    >>> printable("one\ttwo\nthree", 9)
+    'one two …'
+    """
+    if text.isprintable() and len(text) <= length:
+        return text
+    clean = "".join(each if each.isprintable() else " " for each in text[: length + 1])
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+def _brief(length: int) -> reprlib.Repr:
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = length + 8
+    brief.maxlist = brief.maxtuple = brief.maxdict = brief.maxset = length
+    brief.maxfrozenset = brief.maxdeque = brief.maxarray = length
+    return brief
