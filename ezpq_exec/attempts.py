@@ -34,6 +34,7 @@ class Attempts(Decisions):
         if outcome.verdict is Verdict.RAISED and left and job.options.retry_on:
             if outcome.packed:
                 self.undecided[job.number] = job
+                job.started = outcome.started
                 return [Unpack(job, outcome)]
             worth_it = _is_one_of(outcome.value, job.options.retry_on)
         else:

@@ -16,6 +16,12 @@ from .lanes import Lane, Mishap, mishap_of
 __all__ = ["Backlog"]
 
 
+def _precedes(one: Job, other: Job) -> bool:
+    if one.priority == other.priority:
+        return one.number < other.number
+    return bool(one.priority < other.priority)
+
+
 class Backlog:
     """The waiting jobs. A job is in it exactly while its `place` is set."""
 
@@ -51,7 +57,9 @@ class Backlog:
             self._put_first(lane, job)
         else:
             self._put_behind(lane, job)
-            self._change(lane)
+            head = lane.head
+            if lane.holder is None and (head is None or not _precedes(head, job)):
+                self._change(lane)
 
     def pop(self) -> Job:
         """Take out the job that is to run next; IndexError if none can. Its lane is taken by it."""

@@ -28,6 +28,12 @@ class LaneTable:
         # References compare as what they refer to while that lives, and by identity from then on;
         # so when a lane is gone, its own is taken out without a look at any key.
         self._references: dict[weakref.ref[Lane], weakref.ref[Lane]] = {}
+        references = self._references
+
+        def forget(reference: weakref.ref[Lane]) -> None:
+            references.pop(reference, None)
+
+        self._forget = forget
         self._lock = threading.RLock()  # two threads get the same lane; re-entrant, for finalizers
 
     def __len__(self) -> int:
@@ -35,16 +41,11 @@ class LaneTable:
 
     def lane(self, key: Hashable) -> Lane:
         """The lane of `key`, for whoever keeps it; whatever the key's own code raises, it raises."""
-        references = self._references
-
-        def forget(reference: weakref.ref[Lane]) -> None:
-            references.pop(reference, None)
-
         fresh = Lane(key)
-        reference = weakref.ref(fresh, forget)
+        reference = weakref.ref(fresh, self._forget)
         with self._lock:
-            lane = references.setdefault(reference, reference)()
+            lane = self._references.setdefault(reference, reference)()
             if lane is None:  # its last job ended this very moment
-                references[reference] = reference
+                self._references[reference] = reference
                 lane = fresh
             return lane

@@ -109,8 +109,8 @@ class Options:
             raise TypeError(text)
         put(self, "retries", _retries(self.retries))
         put(self, "retry_on", _exceptions(self.retry_on))
-        limits = (self.timeout, self.queue_timeout, self.lane)
-        put(self, "may_be_queued", limits == (None, None, None) and not self.retries)
+        limits = (self.timeout, self.queue_timeout, self.lane, self.retries or None)
+        put(self, "may_be_queued", all(limit is None for limit in limits))
 
     def but(self, changes: Mapping[str, Any]) -> Options:
         """These options with `changes` made; an unknown name raises TypeError."""

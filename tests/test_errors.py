@@ -19,6 +19,7 @@ from ezpq_exec.errors import (
     JobError,
     JobKilled,
     JobTimeout,
+    LaneStopped,
     QueueTimeout,
     RemoteError,
     UnsupportedOption,
@@ -30,6 +31,7 @@ FULL: list[JobError] = [
     QueueTimeout("waited", timeout=3),
     JobKilled("killed", pid=7, stack="File x", survivors=(8,)),
     WorkerDied("died", pid=7, exitcode=-11, signal="SIGSEGV", stack="File x", survivors=(8,)),
+    LaneStopped("no", predecessor=3, predecessor_name="x", verdict="skipped", first=1),
     RemoteError("odd", type_name="a.B", text="text", traceback="Traceback"),
     JobError("plain"),
 ]

@@ -30,6 +30,7 @@ from ezpq_exec.commands import (
     Start,
 )
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
+from ezpq_exec.lanes import Lane
 from ezpq_exec.lookahead import DEPTH, PATIENCE, QUICK
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
@@ -379,6 +380,7 @@ class World:
         self.refuses = False
         self.between = 0  # which of those that are recalled the worker is quicker to take, as bits
         self.doomed: list[Worker] = []
+        self.lanes = {"a": Lane("a"), "b": Lane("b")}
 
     def obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that."""
@@ -413,6 +415,8 @@ class World:
                 return self.run(self.workers[slot], job)
             case Queue(slot, job):
                 worker = self.workers[slot]
+                assert job.options.lane is None
+                assert job.options.retries == 0
                 if self.refuses or job.number in self.cancelled:
                     return self.scheduler.unqueued(slot, job, self.now)
                 assert worker.current is not None
@@ -445,7 +449,9 @@ class World:
 
     def run(self, worker: Worker, job: Job) -> list[Command]:
         """The best is handed over, unless it was cancelled meanwhile."""
-        waiting = [other for other in self.jobs if other.place is not None]
+        waiting = [
+            other for other in self.jobs if other.place is not None and self.could_run(other)
+        ]
         assert not [other for other in waiting if other.priority < job.priority]
         if job.number in self.cancelled:
             assert not job.announced
@@ -457,6 +463,11 @@ class World:
         worker.current = job.number
         worker.fifo.append(job.number)
         return []
+
+    def could_run(self, job: Job) -> bool:
+        """Whether its lane is free."""
+        taken = {other.options.lane for other in self.jobs if other.state is State.RUNNING}
+        return job.options.lane is None or job.options.lane not in taken
 
     def work(self, worker: Worker) -> None:
         """It ends what it has in hand, or takes the next."""
@@ -473,7 +484,7 @@ class World:
         worker.hand = worker.fifo.popleft()
         self.began[worker.hand] += 1
         assert worker.hand not in self.cancelled
-        assert self.began[worker.hand] == 1
+        assert self.began[worker.hand] <= 1 + self.jobs[worker.hand].options.retries
 
     def recall(self, worker: Worker) -> list[int]:
         """Take back what has not begun, while the worker goes on taking."""
@@ -538,7 +549,12 @@ class World:
         waiting = sum(job.state is State.WAITING for job in self.jobs)
         assert self.scheduler.waiting == waiting
         assert self.closes == (self.closing and all(j.state is State.DONE for j in self.jobs))
-        assert not (self.scheduler.slots.idle and waiting and not self.scheduler.paused)
+        held_up = [
+            job
+            for job in self.jobs
+            if job.state is State.WAITING and not self.began[job.number] and self.could_run(job)
+        ]
+        assert not (self.scheduler.slots.idle and held_up and not self.scheduler.paused)
 
 
 picks = st.integers(0, 31)
@@ -565,13 +581,19 @@ class LookaheadAgainstWorld(RuleBasedStateMachine):
         count=st.integers(1, 6),
         priority=st.integers(0, 2),
         limited=st.sampled_from([False] * 9 + [True]),
+        lane=st.sampled_from([None] * 6 + ["a", "b"]),
+        retries=st.sampled_from([0] * 6 + [1]),
     )
-    def submit(self, count: int, priority: int, limited: bool) -> None:
+    def submit(
+        self, count: int, priority: int, limited: bool, lane: str | None = None, retries: int = 0
+    ) -> None:
         """Jobs come."""
         world = self.world
         for _ in range(count):
-            options = Options(priority=priority, timeout=1e6 if limited else None)
+            timeout = 1e6 if limited else None
+            options = Options(priority=priority, timeout=timeout, lane=lane, retries=retries)
             job = Job(len(world.jobs), Call(int, (), {}), options, b"", world.now)
+            job.lane = None if lane is None else world.lanes[lane]
             world.jobs.append(job)
             world.letter(world.scheduler.submitted, job)
 

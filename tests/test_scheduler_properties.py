@@ -9,18 +9,31 @@ is no process, no thread and no clock.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ezpq_exec.commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
-from ezpq_exec.errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
+from ezpq_exec.commands import (
+    Break,
+    Close,
+    Command,
+    Kill,
+    Look,
+    Retire,
+    Run,
+    Settle,
+    Start,
+    Unpack,
+)
+from ezpq_exec.errors import JobKilled, JobTimeout, LaneStopped, QueueTimeout, WorkerDied
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
+from ezpq_exec.lanes import Lane
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
 from ezpq_exec.scheduler import Scheduler
@@ -33,12 +46,16 @@ ERRORS: dict[Verdict, type[BaseException]] = {
     Verdict.CANCELLED: CancelledError,
     Verdict.KILLED: JobKilled,
     Verdict.DIED: WorkerDied,
+    Verdict.SKIPPED: LaneStopped,
 }
 
 
 @dataclass(eq=False)
 class Task:
-    """What must be true of one job. Where: "waiting", "running", "ending" (owed) or "settled"."""
+    """What must be true of one job.
+
+    Where: "waiting", "running", "undecided", "ending" (owed) or "settled".
+    """
 
     job: Job
     priority: float
@@ -48,7 +65,15 @@ class Task:
     where: str = "waiting"
     begun: float | None = None
     ended: float | None = None
-    ran: bool = False  # it ended in a worker's hands
+    attempts: int = 0  # that have ended in a worker's hands
+    retries: int = 0
+    picky: bool = False  # it is tried again after a ValueError, too
+    failures: list[Verdict] = field(default_factory=list)  # of which it was tried again
+    outcome: Outcome | None = None  # to be unpacked
+    lane: str | None = None
+    stops: bool = False
+    stopper: int = -1  # because of whom it is skipped
+    given_up: bool = False  # it is settled as it ended, though it might have been tried again
     condemned: Verdict | None = None
     killed_at: float = 0.0
     losses: int = 0
@@ -62,6 +87,21 @@ class Task:
     def number(self) -> int:
         """The job's."""
         return self.job.number
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """By which it is compared."""
+        return (self.priority, self.number)
+
+
+@dataclass(eq=False)
+class Account:
+    """A lane: who is in it, who failed before its turn came, and who has failed at its turn."""
+
+    lane: Lane
+    members: list[Task] = field(default_factory=list)
+    marks: list[tuple[tuple[float, int], int]] = field(default_factory=list)
+    failed: int | None = None
 
 
 @dataclass(eq=False)
@@ -85,6 +125,10 @@ class World:
         self.can_kill = can_kill
         self.grace = grace
         self.tasks: list[Task] = []
+        self.lanes: dict[str, Account] = {}
+        self.empty_lanes: list[weakref.ref[Lane]] = []
+        self.giving_up = False
+        self.retried = 0
         self.seats: list[Seat] = []
         self.gone: set[int] = set()
         self.cold = self.limit = slots
@@ -126,6 +170,27 @@ class World:
         """The account of that job."""
         return self.tasks[job.number]
 
+    def eligible(self) -> list[Task]:
+        """Those that wait for nothing but a slot."""
+        waiting = self.tasks_that("waiting")
+        return [
+            task
+            for task in waiting
+            if task.lane is None
+            or (
+                not self.is_taken(task.lane)
+                and task is min((t for t in waiting if t.lane == task.lane), key=lambda t: t.rank)
+            )
+        ]
+
+    def is_taken(self, lane: str) -> bool:
+        """Whether one of its jobs is under way, settled or not."""
+        in_hand = [seat.task for seat in self.holders()]
+        return any(
+            task.where in ("running", "undecided") or task in in_hand
+            for task in self.lanes[lane].members
+        )
+
     @property
     def surplus(self) -> int:
         """Slots that are still there and are to go."""
@@ -133,18 +198,82 @@ class World:
 
     def is_drained(self) -> bool:
         """Nothing waits and no slot is taken."""
-        return not self.tasks_that("waiting") and not self.seats_that("busy")
+        left = self.tasks_that("waiting") or self.tasks_that("undecided")
+        return not left and not self.seats_that("busy")
 
     # What comes of an event -------------------------------------------------------------------
 
     def owe(self, task: Task, *verdicts: Verdict) -> None:
         """`task` must now be settled, with one of these."""
-        assert task.where in ("waiting", "running")
+        assert task.where in ("waiting", "running", "undecided")
         self.owed[task] = set(verdicts)
-        task.where = "ending"
+        waited, task.where = task.where == "waiting", "ending"
+        if task.lane is not None and not [seat for seat in self.seats if seat.task is task]:
+            self.leave(task, verdicts[0], waited)
+
+    def leave(self, task: Task, verdict: Verdict, waited: bool) -> None:
+        """It is out of its lane, with this verdict."""
+        assert task.lane is not None
+        account = self.lanes[task.lane]
+        account.members.remove(task)
+        if verdict in (Verdict.CANCELLED, Verdict.BROKEN):
+            pass
+        elif waited:
+            account.marks.append((task.rank, task.number))
+        else:
+            account.failed = None if verdict is Verdict.RETURNED else task.number
+        self.forget_empty(task.lane)
+
+    def forget_empty(self, lane: str) -> None:
+        """Nobody is in it any more: whoever comes next finds it as new."""
+        if not self.lanes[lane].members:
+            self.empty_lanes.append(weakref.ref(self.lanes.pop(lane).lane))
+
+    def take_turns(self) -> None:
+        """In each lane that is free, turns pass by of those that have failed or must not run."""
+        for name, account in list(self.lanes.items()):
+            while not self.is_taken(name) and account.members:
+                waiting = [task for task in account.members if task.where == "waiting"]
+                first = min(waiting, key=lambda t: t.rank)
+                if account.marks and min(account.marks)[0] < first.rank:
+                    mark = min(account.marks)
+                    account.marks.remove(mark)
+                    account.failed = mark[1]
+                    continue
+                if account.failed is None or not first.stops:
+                    break
+                first.stopper, account.failed = account.failed, first.number
+                account.members.remove(first)
+                self.owed[first] = {Verdict.SKIPPED}
+                first.where = "ending"
+            if name in self.lanes:
+                self.forget_empty(name)
+
+    def conclude(self, task: Task, verdict: Verdict, error: object = None) -> None:
+        """An attempt has ended so: it is tried again, or settled."""
+        task.attempts += 1
+        self.judge(task, verdict, error)
+
+    def judge(self, task: Task, verdict: Verdict, error: object) -> None:
+        """The same, of one that was undecided."""
+        worth_it = verdict in (Verdict.DIED, Verdict.TIMED_OUT)
+        worth_it |= verdict is Verdict.RAISED and task.picky and isinstance(error, ValueError)
+        if task.condemned is Verdict.KILLED or task.attempts > task.retries or self.giving_up:
+            worth_it = False
+        if not worth_it:
+            self.owe(task, verdict)
+            return
+        self.retried += 1
+        task.failures.append(verdict)
+        task.where, task.condemned, task.expires = "waiting", None, None
+        task.outcome = Outcome(verdict, error, started=task.begun or 0.0, ended=self.now)
+        task.begun = task.ended = None
+        if self.broken:
+            self.owe(task, Verdict.BROKEN)
 
     def hear(self, commands: list[Command]) -> None:
         """Obey; then nothing is owed any more, and all is as it must be."""
+        self.take_turns()
         self.obey(commands)
         assert not self.owed, "not settled"
         assert not self.owed_kills, "not killed"
@@ -168,6 +297,9 @@ class World:
                 self.settle(command)
             case Kill():
                 self.kill(command)
+            case Unpack(job, outcome):
+                assert self.task_of(job).where == "undecided"
+                assert self.task_of(job).outcome is outcome
             case Look(slot, job):
                 task = self.task_of(job)
                 assert task.where == "ending" or self.seat_at(slot).task is task
@@ -195,7 +327,7 @@ class World:
     def start(self, index: int) -> None:
         """Only a slot that has no worker, and no more of them than jobs wait."""
         assert self.cold > 0
-        assert len(self.seats_that("starting")) < len(self.tasks_that("waiting"))
+        assert len(self.seats_that("starting")) < len(self.eligible())
         assert index not in self.gone | {seat.index for seat in self.seats}
         self.cold -= 1
         self.seats.append(Seat(index, self.now + START_TIMEOUT))
@@ -206,12 +338,13 @@ class World:
         assert not self.paused
         assert seat.phase == "idle"
         assert len(self.seats_that("busy")) < self.limit
-        assert task is min(self.tasks_that("waiting"), key=lambda t: (t.priority, t.number))
+        assert task is min(self.eligible(), key=lambda t: t.rank)
         assert (command.job.slot, command.job.pid) == (seat.index, seat.pid)
         refused = task.deaf and not task.announced
         task.announced = command.job.announced = True  # its future says now that it runs
         if refused:
             self.owe(task, Verdict.CANCELLED)
+            self.take_turns()
             return self.scheduler.cancelled(command.job, self.now)
         self.seize(seat, task)
         return []
@@ -246,7 +379,23 @@ class World:
         else:
             assert isinstance(outcome.value, ERRORS.get(outcome.verdict, BaseException))
         assert (job.started, job.ended) == (task.begun, task.ended)
-        assert job.attempt == task.ran
+        assert job.attempt == task.attempts
+        if isinstance(outcome.value, LaneStopped):
+            assert outcome.value.predecessor == task.stopper
+        if task.failures and outcome.verdict is not Verdict.RETURNED:
+            self.check_contexts(task, outcome)
+
+    def check_contexts(self, task: Task, outcome: Outcome) -> None:
+        """Each attempt's failure comes before the next one's."""
+        if task.given_up:  # settled as it ended, since it is not tried again
+            assert outcome.context is None
+            error = outcome.value
+        else:
+            error = outcome.context
+        for verdict in reversed(task.failures):
+            assert isinstance(error, ERRORS.get(verdict, ValueError))
+            error = error.__context__
+        assert error is None
 
     def retire(self, seat: Seat) -> None:
         """Only a slot that is one too many and has no job; those that start go before the idle."""
@@ -263,10 +412,12 @@ class World:
     def check(self) -> None:
         """The invariants."""
         waiting, running = self.tasks_that("waiting"), self.tasks_that("running")
+        running += self.tasks_that("undecided")
+        eligible = self.eligible()
         idle, starting = self.seats_that("idle"), self.seats_that("starting")
         if not self.paused:
-            assert not (idle and waiting), "a slot idles while a job could run"
-            assert not self.cold or len(starting) >= len(waiting), "a worker is not asked for"
+            assert not (idle and eligible), "a slot idles while a job could run"
+            assert not self.cold or len(starting) >= len(eligible), "a worker is not asked for"
         assert not (self.broken and waiting), "waits for workers that never come"
         assert self.closed == (self.closing and self.is_drained()), "drained means idle"
         assert 0 <= self.surplus <= len(self.seats_that("busy"))
@@ -277,10 +428,14 @@ class World:
             "waiting": State.WAITING,
             "promised": State.WAITING,
             "running": State.RUNNING,
+            "undecided": State.RUNNING,
             "settled": State.DONE,
         }
         assert all(task.job.state is states[task.where] for task in self.tasks)
         assert +self.scheduler.settled == self.settled
+        assert self.scheduler.retried == self.retried
+        assert all(reference() is None for reference in self.empty_lanes), "a lane is kept"
+        self.empty_lanes.clear()
         counted = dict(self.scheduler.workers)
         for what in ("started", "killed", "died", "retired"):
             assert counted.get(what, 0) == self.workers[what], what
@@ -303,13 +458,35 @@ class World:
 
     # Events ---------------------------------------------------------------------------------
 
-    def new_task(self, priority: float, timeout: float | None, queue_timeout: float | None) -> Task:
+    def new_task(
+        self,
+        priority: float,
+        timeout: float | None = None,
+        queue_timeout: float | None = None,
+        lane: tuple[str | None, bool] = (None, False),
+        retries: tuple[int, bool] = (0, False),
+    ) -> Task:
         """A job that nobody knows yet."""
-        options = Options(priority=priority, timeout=timeout, queue_timeout=queue_timeout)
+        options = Options(
+            priority=priority,
+            timeout=timeout,
+            queue_timeout=queue_timeout,
+            lane=lane[0],
+            stop_on_lane_error=lane[1],
+            retries=retries[0],
+            retry_on=(ValueError,) if retries[1] else (),
+        )
         job = Job(len(self.tasks), Call(int, (), {}), options, b"", self.now)
         expires = None if queue_timeout is None else self.now + queue_timeout
-        self.tasks.append(Task(job, priority, timeout, expires, expires))
-        return self.tasks[-1]
+        task = Task(job, priority, timeout, expires, expires)
+        task.retries, task.picky = retries
+        task.lane, task.stops = lane
+        if task.lane is not None:
+            account = self.lanes.setdefault(task.lane, Account(Lane(task.lane)))
+            account.members.append(task)
+            job.lane = account.lane
+        self.tasks.append(task)
+        return task
 
     def submit(self, task: Task) -> None:
         """It is submitted."""
@@ -342,17 +519,26 @@ class World:
         for task in waiting:
             self.owe(task, Verdict.BROKEN)
 
-    def finish(self, seat: Seat, verdict: Verdict, ready: bool) -> None:
+    def finish(
+        self, seat: Seat, verdict: Verdict, ready: bool, error: object = None, packed: bool = False
+    ) -> None:
         """Its job ends by itself."""
         task = seat.task
         assert task is not None
         if task.begun is None:
             task.begun = self.now
-        outcome = Outcome(verdict, object(), started=task.begun, ended=self.now)
-        if task.where == "running":
-            task.ended, task.value, task.ran = self.now, outcome.value, True
-            self.owe(task, task.condemned or verdict)
+        outcome = Outcome(verdict, error, started=task.begun, ended=self.now, packed=packed)
         seat.task = None
+        if task.where == "running":
+            task.ended, task.value = self.now, error
+            left = task.attempts < task.retries and not self.giving_up and task.picky
+            if packed and left and verdict is Verdict.RAISED and task.condemned is None:
+                task.where, task.outcome = "undecided", outcome
+                task.attempts += 1
+            else:
+                self.conclude(task, task.condemned or verdict, error)
+        elif task.lane is not None:
+            self.leave(task, Verdict.TIMED_OUT, waited=False)
         if ready:
             seat.phase = "idle"
         else:
@@ -370,10 +556,13 @@ class World:
         if task is not None and task.where == "running":
             task.losses += begun is None and why is None
             if begun is None and why is None and task.losses < 3 and not self.broken:
-                task.where, task.expires = "waiting", task.limit
+                task.where = "waiting"
+                task.expires = None if task.attempts else task.limit
             else:
-                task.ended, task.ran = self.now, True
-                self.owe(task, why or Verdict.DIED)
+                task.ended = self.now
+                self.conclude(task, why or Verdict.DIED)
+        elif task is not None and task.lane is not None:
+            self.leave(task, Verdict.TIMED_OUT, waited=False)
         loss = Loss(begun, self.now, pid=seat.pid, exitcode=-9, signal="SIGKILL", reason=reason)
         self.hear(self.scheduler.lost(seat.index, loss, self.now))
 
@@ -409,8 +598,18 @@ class World:
             if self.can_kill:
                 self.owed_kills.append((task, Verdict.TIMED_OUT, self.grace > 0))
             else:
-                task.ended, task.ran = self.now, True
+                task.ended = self.now
+                task.attempts += 1
                 self.owe(task, Verdict.TIMED_OUT)
+
+    def unpack(self, task: Task, error: Exception) -> None:
+        """What it raised is known now."""
+        assert task.outcome is not None
+        task.outcome.value, task.outcome.packed = error, False
+        task.value = error
+        if task.where == "undecided":
+            self.judge(task, Verdict.RAISED, error)
+        self.hear(self.scheduler.unpacked(task.job, task.outcome, self.now))
 
     def resize(self, count: int) -> None:
         """More or fewer slots; what must go goes in the order cold, starting, idle."""
@@ -425,13 +624,27 @@ class World:
     def close(self, cancel: bool) -> None:
         """No more jobs."""
         self.closing, self.paused = True, False
+        self.giving_up |= cancel
         for task in self.tasks_that("waiting") if cancel else []:
-            if not task.announced:
+            if task.failures:
+                self.settle_as_it_was(task)
+            elif not task.announced:
                 self.owe(task, Verdict.CANCELLED)
         self.hear(self.scheduler.close(self.now, cancel=cancel))
 
+    def settle_as_it_was(self, task: Task) -> None:
+        """It will not be tried again, so its last failure is its own."""
+        assert task.outcome is not None
+        task.value, task.given_up = task.outcome.value, True
+        task.begun, task.ended = task.outcome.started or None, task.outcome.ended
+        self.owe(task, task.failures[-1])
+
 
 picks = st.integers(0, 7)
+lanes = st.sampled_from(
+    [(None, False)] * 3 + [("a", False), ("a", True), ("a", True), ("b", False), ("b", True)]
+)
+retries = st.sampled_from([(0, False)] * 3 + [(0, True), (1, False), (1, True), (3, True)])
 priorities = st.sampled_from([0, 1, 1, 2, 0.5, float("inf"), float("-inf")])
 lags = st.sampled_from([None, None, 0.0, 0.25, 0.25, 1.0])
 limits = st.sampled_from([None, None, 0.5, 2.0, 5.0])
@@ -477,7 +690,13 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.world.closing)
     @rule(
-        count=st.integers(1, 3), priority=priorities, timeout=limits, queue_timeout=limits, lag=lags
+        count=st.integers(1, 3),
+        priority=priorities,
+        timeout=limits,
+        queue_timeout=limits,
+        lag=lags,
+        lane=lanes,
+        tries=retries,
     )
     def submit(
         self,
@@ -486,19 +705,21 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         timeout: float | None,
         queue_timeout: float | None,
         lag: float | None,
+        lane: tuple[str | None, bool],
+        tries: tuple[int, bool],
     ) -> None:
         """Jobs come."""
         for _ in range(count):
-            task = self.world.new_task(priority, timeout, queue_timeout)
+            task = self.world.new_task(priority, timeout, queue_timeout, lane, tries)
             task.lag = lag
             self.world.submit(task)
 
     @precondition(lambda self: not self.world.closing)
-    @rule()
-    def reject(self) -> None:
+    @rule(priority=priorities, lane=lanes)
+    def reject(self, priority: float, lane: tuple[str | None, bool]) -> None:
         """A job comes that cannot be carried."""
         world = self.world
-        task = world.new_task(0, None, None)
+        task = world.new_task(priority, lane=lane)
         task.value = ValueError("does not pickle")
         world.owe(task, Verdict.RAISED)
         world.hear(world.scheduler.rejected(task.job, task.value, world.now))
@@ -548,7 +769,10 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         task = pick(world.tasks, number)
         if task.where == "promised":
             return  # nobody has its future before the letter is sent
-        if task.where == "waiting" and task.announced and world.can_kill:
+        if task.where == "undecided":
+            task.ended = world.now
+            world.owe(task, Verdict.KILLED)
+        elif task.where == "waiting" and task.announced:
             world.owe(task, Verdict.KILLED)
         elif task.where == "running" and task.condemned is None and world.can_kill:
             world.owed_kills.append((task, Verdict.KILLED, False))
@@ -578,19 +802,21 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
     # Threads that submit by themselves --------------------------------------------------------
 
     @precondition(is_open)
-    @rule(number=picks, priority=priorities, timeout=limits)
-    def take_offer(self, number: int, priority: float, timeout: float | None) -> None:
+    @rule(number=picks, priority=priorities, timeout=limits, tries=retries)
+    def take_offer(
+        self, number: int, priority: float, timeout: float | None, tries: tuple[int, bool]
+    ) -> None:
         """An idle slot is on offer, only if nothing waits or ends, and is taken."""
         world = self.world
         offered = world.scheduler.on_offer()
         idle = {seat.index for seat in world.seats_that("idle")}
         assert set(offered) <= idle
-        refused = world.paused or world.closing or world.broken or world.tasks_that("waiting")
+        refused = world.paused or world.closing or world.broken or world.eligible()
         assert bool(offered) == bool(idle and not refused)
         if offered:
             seat = world.seat_at(pick(offered, number))
             seat.phase = "busy"
-            task = world.new_task(priority, timeout, None)
+            task = world.new_task(priority, timeout, retries=tries)
             task.announced = task.job.announced = True
             task.where = "promised"
             self.promised.append((seat, task))
@@ -642,10 +868,23 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         number=picks,
         verdict=st.sampled_from([Verdict.RETURNED, Verdict.RAISED]),
         worn=seldom,
+        kind=st.sampled_from([ValueError, ValueError, KeyError]),
+        packed=st.sampled_from([True, True, False]),
     )
-    def finish(self, number: int, verdict: Verdict, worn: bool) -> None:
+    def finish(
+        self, number: int, verdict: Verdict, worn: bool, kind: type[Exception], packed: bool
+    ) -> None:
         """A job ends by itself, killed or not; its worker may be worn out by it."""
-        self.world.finish(pick(self.world.holders(), number), verdict, not worn)
+        seat = pick(self.world.holders(), number)
+        self.world.finish(seat, verdict, not worn, kind(), packed)
+
+    @precondition(lambda self: any(task.outcome for task in self.world.tasks))
+    @rule(number=picks, kind=st.sampled_from([ValueError, ValueError, KeyError]))
+    def unpack(self, number: int, kind: type[Exception]) -> None:
+        """What an undecided job raised is unpacked; it may have been killed meanwhile."""
+        tasks = [task for task in self.world.tasks if task.outcome and task.outcome.packed]
+        if tasks:
+            self.world.unpack(pick(tasks, number), kind())
 
     @precondition(lambda self: self.is_open() and self.world.seats)
     @rule(number=picks, by_engine=st.booleans())
@@ -713,7 +952,10 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
                 world.become_ready(seat)
             for seat in world.holders():
                 world.finish(seat, Verdict.RETURNED, ready=True)
+            for task in world.tasks_that("undecided"):
+                world.unpack(task, ValueError())
         assert world.closed
+        assert not world.lanes
         assert {task.where for task in world.tasks} <= {"settled"}
         assert sum(world.scheduler.settled.values()) == len(world.tasks)
         assert world.scheduler.unresolved() == []

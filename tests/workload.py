@@ -272,3 +272,39 @@ def numbers_to_add_for(seconds: float) -> range:
         if took >= seconds / 8:
             return range(int(count * seconds / took))
         count *= 2
+
+
+def times_called(path: str) -> int:
+    """Leave a trace of having run; how many there are now."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, b".")
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def flaky(path: str, failures: int, do: Callable[..., Any], *args: Any) -> int:
+    """Do that so many times instead of returning the number of the call."""
+    number = times_called(path)
+    if number <= failures:
+        do(*args)
+    return number
+
+
+def hold_and_fail(gate: str, kind: type[BaseException], *args: Any) -> NoReturn:
+    """Wait to be let go, then raise."""
+    hold(gate)
+    raise kind(*args)
+
+
+class HoldsWhenUnpickled(Exception):
+    """Arrives when a gate is opened."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _held, self.args
+
+
+def _held(gate: str) -> Exception:
+    hold(gate)
+    return HoldsWhenUnpickled(gate)

@@ -1,0 +1,55 @@
+"""A future alone, with an owner that answers as the test says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ezpq_exec import JobFuture
+from ezpq_exec.jobs import Call, Job
+from ezpq_exec.options import Options
+
+
+class Owner:
+    """Hears of what a future asks of its loop."""
+
+    def __init__(self, *, has_begun: bool = False) -> None:
+        self.has_begun = has_begun
+        self.heard: list[str] = []
+
+    def hold(self, job: Job) -> bool:
+        """The job is taken back, unless its worker has begun it."""
+        self.heard.append("hold")
+        job.ahead = False
+        return not self.has_begun
+
+    def cancelled(self, job: Job) -> None:
+        """The job's future was cancelled."""
+        self.heard.append("cancelled")
+
+
+def future_of(owner: Owner, *, ahead: bool) -> JobFuture[Any]:
+    job = Job(1, Call(abs, (1,), {}), Options(), b"", 0.0)
+    job.ahead = ahead
+    return JobFuture(job, owner)  # type: ignore[arg-type]
+
+
+def test_a_job_that_only_waits_is_cancelled_without_asking() -> None:
+    """And its owner is told once, however often it is cancelled."""
+    owner = Owner()
+    future = future_of(owner, ahead=False)
+    assert future.cancel()
+    assert future.cancel()
+    assert future.cancelled()
+    assert owner.heard == ["cancelled"]
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_job_in_a_workers_queue_is_cancelled_only_once_it_is_back(has_begun: bool) -> None:
+    """Its worker may have begun it unheard: then it cannot be cancelled, and is not."""
+    owner = Owner(has_begun=has_begun)
+    future = future_of(owner, ahead=True)
+    assert future.cancel() is not has_begun
+    assert future.cancelled() is not has_begun
+    assert owner.heard == (["hold"] if has_begun else ["hold", "cancelled"])
