@@ -207,6 +207,7 @@ def test_shutdown_wakes_a_submit_that_blocks(make_executor: Maker, gate: Gate) -
     assert sum(executor.stats().settled.values()) == 1
 
 
+@pytest.mark.lacks("borrows")
 def test_a_break_wakes_a_submit_that_blocks(make_executor: Maker, gate: Gate) -> None:
     executor = make_executor(1, max_pending=1, initializer=_hold_and_fail, initargs=(gate.path,))
     executor.submit(add, 1, 1)
@@ -335,6 +336,7 @@ def test_the_time_that_submit_blocks_is_not_waiting_time(make_executor: Maker, g
     assert future.info.submitted.timestamp() >= before - 0.01
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.parametrize("value", ["3", 2.0, True])
 def test_a_limit_is_an_integer(value: Any, new_engine: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match=f"max_pending.*{value!r}"):
