@@ -343,12 +343,14 @@ def test_a_limit_is_an_integer(value: Any, new_engine: Callable[[], Any]) -> Non
         PriorityExecutor(1, engine=new_engine(), max_pending=value)
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_limit_is_positive(value: int, new_engine: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match=f"max_pending.*{value!r}"):
         PriorityExecutor(1, engine=new_engine(), max_pending=value)
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.parametrize("value", ["wait", None, 3])
 def test_what_to_do_when_full_is_one_of_two(value: Any, new_engine: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="when_full must be one of"):
