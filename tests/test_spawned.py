@@ -566,8 +566,10 @@ def test_a_worker_may_leave_while_it_is_still_starting(direct: Callable[..., Dir
 
 
 @pytest.fixture
-def stopped(make_executor: Maker, make_gate: Callable[[], Gate]) -> tuple[PriorityExecutor, int]:
-    """An executor whose one free worker, of that pid, is stopped; the other slot is free soon."""
+def stopped(
+    make_executor: Maker, make_gate: Callable[[], Gate]
+) -> tuple[PriorityExecutor, int, Gate]:
+    """An executor whose one free worker, of that pid, is stopped; the gate frees the other."""
     executor = make_executor(2)
     first, second = make_gate(), make_gate()
     sibling, other = executor.submit(hold, first.path), executor.submit(hold, second.path)
@@ -576,17 +578,17 @@ def stopped(make_executor: Maker, make_gate: Callable[[], Gate]) -> tuple[Priori
     second.open()
     other.result(PATIENCE)
     os.kill(pid, signal.SIGSTOP)
-    threading.Timer(0.2, first.open).start()
     assert not sibling.done()
-    return executor, pid
+    return executor, pid, first
 
 
 def test_a_huge_argument_for_a_stopped_worker_holds_up_nobody(
-    stopped: tuple[PriorityExecutor, int],
+    stopped: tuple[PriorityExecutor, int, Gate],
 ) -> None:
     """The sibling goes on, and so does the job when its worker does."""
-    executor, pid = stopped
+    executor, pid, gate = stopped
     huge = executor.submit(len, bytes(HUGE))
+    gate.open()
     for n in range(20):
         assert executor.submit(add, n, 1).result(PATIENCE) == n + 1
     assert not huge.done()
@@ -595,11 +597,12 @@ def test_a_huge_argument_for_a_stopped_worker_holds_up_nobody(
 
 
 def test_a_huge_argument_for_a_stopped_worker_can_be_killed_and_times_out(
-    stopped: tuple[PriorityExecutor, int],
+    stopped: tuple[PriorityExecutor, int, Gate],
 ) -> None:
     """A send that is stuck hinders neither `kill` nor a timeout."""
-    executor, pid = stopped
+    executor, pid, gate = stopped
     huge = executor.options(timeout=0.5).submit(len, bytes(HUGE))
+    gate.open()
     assert isinstance(huge.exception(PATIENCE), JobTimeout)
     assert is_gone(pid)
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
