@@ -1,0 +1,98 @@
+"""The documentation says what is true: its code runs, its notebook too, and the site builds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ezpq_exec
+from pages import MARK, blocks, expected, is_like, pages, program
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+NOTEBOOK = DOCS / "examples.ipynb"
+WITH_CODE = [
+    page
+    for page in pages(DOCS)
+    if any(block.language == "python" for block in blocks(page.read_text(encoding="utf-8")))
+]
+PATIENCE = 100.0  # seconds
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _files() -> set[str]:
+    hidden = {".git", "__pycache__"}
+    names = (name for name in DOCS.rglob("*") if not hidden & set(name.parts))
+    return {f"{name} {name.stat().st_mtime_ns}" for name in names if name.is_file()}
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(DOCS)))
+def test_what_a_page_shows_is_what_its_code_prints(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    script = tmp_path / "page.py"
+    script.write_text(program(text), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert run.returncode == 0, f"{page.name}, by line:\n{run.stderr}"
+    printed = run.stdout.split(MARK + "\n")[:-1]
+    for (line, wanted), got in zip(expected(text), printed, strict=True):
+        if wanted is not None:
+            assert is_like(wanted, got), f"{page.name}, line {line}, prints:\n{got}"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = (DOCS / "reference.md").read_text(encoding="utf-8")
+    described = {
+        line.removeprefix("::: ezpq_exec.").strip()
+        for line in reference.splitlines()
+        if line.startswith(":::")
+    }
+    assert described == set(ezpq_exec.__all__)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed: extra docs"
+)
+def test_the_site_builds_without_a_warning_and_writes_nothing_into_the_repository(
+    tmp_path: Path,
+) -> None:
+    before = _files()
+    build = subprocess.run(
+        [sys.executable, str(DOCS / "site" / "build.py"), str(tmp_path / "site")],
+        cwd=tmp_path,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    assert _files() == before
+    reference = (tmp_path / "site" / "reference.html").read_text(encoding="utf-8")
+    assert 'id="ezpq_exec.PriorityExecutor.submit"' in reference
+    assert not list((tmp_path / "site").rglob("*.py"))
+
+
+def _run_notebook(tmp_path: Path) -> Any:
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    # TODO kernel's environment
+    client = nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+    return client.execute()
