@@ -37,6 +37,18 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+def _python(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
 def _files() -> set[str]:
     hidden = {".git", "__pycache__"}
     names = (name for name in DOCS.rglob("*") if not hidden & set(name.parts))
@@ -48,14 +60,7 @@ def test_what_a_page_shows_is_what_its_code_prints(page: Path, tmp_path: Path) -
     text = page.read_text(encoding="utf-8")
     script = tmp_path / "page.py"
     script.write_text(program(text), encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    run = _python(tmp_path, str(script))
     assert run.returncode == 0, f"{page.name}, by line:\n{run.stderr}"
     printed = run.stdout.split(MARK + "\n")[:-1]
     for (line, wanted), got in zip(expected(text), printed, strict=True):
@@ -65,7 +70,9 @@ def test_what_a_page_shows_is_what_its_code_prints(page: Path, tmp_path: Path) -
 
 def test_every_public_name_is_in_the_reference() -> None:
     reference = (DOCS / "reference.md").read_text(encoding="utf-8")
-    described = re.findall(r"^\.\. auto(?:class|function|exception):: (\w+)", reference, re.MULTILINE)
+    described = re.findall(
+        r"^\.\. auto(?:class|function|exception):: (\w+)", reference, re.MULTILINE
+    )
     assert sorted(described) == sorted(ezpq_exec.__all__)
 
 
@@ -90,14 +97,7 @@ def test_the_site_builds_without_a_warning_and_writes_nothing_into_the_repositor
     tmp_path: Path,
 ) -> None:
     before = _files()
-    build = subprocess.run(
-        [sys.executable, str(DOCS / "site" / "build.py"), str(tmp_path / "site")],
-        cwd=tmp_path,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    build = _python(tmp_path, str(DOCS / "site" / "build.py"), str(tmp_path / "site"))
     assert build.returncode == 0, build.stdout + build.stderr
     assert _files() == before
     reference = (tmp_path / "site" / "reference.html").read_text(encoding="utf-8")
@@ -109,14 +109,7 @@ def test_the_site_builds_without_a_warning_and_writes_nothing_into_the_repositor
 )
 def test_the_notebook_runs_and_is_kept_with_its_outputs(tmp_path: Path) -> None:
     fresh = tmp_path / "examples.ipynb"
-    run = subprocess.run(
-        [sys.executable, str(DOCS / "site" / "notebook.py"), str(fresh)],
-        cwd=tmp_path,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    run = _python(tmp_path, str(DOCS / "site" / "notebook.py"), str(fresh))
     assert run.returncode == 0, run.stdout + run.stderr
     kept, made = (json.loads(path.read_text(encoding="utf-8")) for path in (NOTEBOOK, fresh))
     assert _shape(kept) == _shape(made)
