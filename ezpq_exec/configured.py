@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from .checks import check_callable
 from .future import JobFuture
+from .intake import Intake
 from .options import Options
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ class ConfiguredExecutor(Executor):
     To shut it down is to shut down the executor that it belongs to.
     """
 
-    def __init__(self, executor: PriorityExecutor, options: Options) -> None:
+    def __init__(self, executor: PriorityExecutor, intake: Intake, options: Options) -> None:
         self._executor = executor
+        self._intake = intake
         self._options = options
 
     @property
@@ -34,7 +37,7 @@ class ConfiguredExecutor(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
         """See `PriorityExecutor.submit`."""
-        return self._executor.submit_with(self._options, fn, args, kwargs)
+        return self._intake.submit(self._options, fn, args, kwargs)
 
     def map(
         self,
@@ -45,15 +48,16 @@ class ConfiguredExecutor(Executor):
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """See `PriorityExecutor.map`."""
-        return self._executor.map_with(self._options, fn, iterables, timeout, chunksize, buffersize)
+        return self._intake.map(self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
         """See `PriorityExecutor.submitter`."""
-        return self._executor.submitter_with(self._options, fn)
+        check_callable(fn)
+        return self._intake.for_function(self._options, fn)
 
     def options(self, **options: Any) -> ConfiguredExecutor:
         """The same executor, with these options over those that are set here."""
-        return ConfiguredExecutor(self._executor, self._options.but(options))
+        return ConfiguredExecutor(self._executor, self._intake, self._options.but(options))
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """See `PriorityExecutor.__exit__`."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar
 
-from . import mapping
 from .assembly import assemble
 from .checks import (
     check_callable,
@@ -158,7 +157,7 @@ class PriorityExecutor(Executor):
             TypeError, ValueError: a size is not a positive integer.
             TimeoutError: by the iterator.
         """
-        return self.map_with(self._options, fn, iterables, timeout, chunksize, buffersize)
+        return self._intake.map(self._options, fn, iterables, timeout, chunksize, buffersize)
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
         """A `submit` for many calls of `fn`, which is packed once, and now.
@@ -171,7 +170,8 @@ class PriorityExecutor(Executor):
         ...     [future.result() for future in (power(3), power(3, y=3))]
         [9, 27]
         """
-        return self.submitter_with(self._options, fn)
+        check_callable(fn)
+        return self._intake.for_function(self._options, fn)
 
     def options(self, **options: Any) -> ConfiguredExecutor:
         """This executor with other terms for the jobs submitted through it; an `Executor` itself.
@@ -198,7 +198,7 @@ class PriorityExecutor(Executor):
         ...     (future.result(), future.info.name, future.info.priority)
         (3, 'sum', 1)
         """
-        return ConfiguredExecutor(self, self._options.but(options))
+        return ConfiguredExecutor(self, self._intake, self._options.but(options))
 
     def pause(self) -> None:
         """Start no job until `resume`. Those that run go on; those that come wait."""
@@ -283,36 +283,3 @@ class PriorityExecutor(Executor):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an executor cannot be pickled: a job that needs one can make its own")
-
-    # What `ConfiguredExecutor` is made of ------------------------------------------------------
-
-    def submit_with(
-        self, options: Options, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> JobFuture[T]:
-        """As `submit`, on the terms of `options`."""
-        return self._intake.submit(options, fn, args, kwargs)
-
-    def submitter_with(self, options: Options, fn: Callable[..., T]) -> Callable[..., JobFuture[T]]:
-        """As `submitter`, on the terms of `options`."""
-        check_callable(fn)
-        return self._intake.for_function(options, fn)
-
-    def map_with(
-        self,
-        options: Options,
-        fn: Callable[..., T],
-        iterables: tuple[Iterable[Any], ...],
-        timeout: float | None,
-        chunksize: int,
-        buffersize: int | None,
-    ) -> Iterator[T]:
-        """As `map`, on the terms of `options`."""
-        check_callable(fn)
-        mapping.check(timeout, chunksize, buffersize)
-        calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
-        if chunksize == 1 or not self._capabilities.isolates:
-            submit = self._intake.for_function(options, fn)
-            return mapping.results(submit, calls, timeout, buffersize)
-        submit = self._intake.for_function(options, mapping.Chunked(fn))
-        batches = mapping.chunks(calls, chunksize)
-        return mapping.flatten(mapping.results(submit, batches, timeout, buffersize))

@@ -6,11 +6,12 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from .condition import SharedCondition
 from .jobs import Job, JobInfo, State, describe
 from .options import check_priority
+from .owner import Owner
 
 if TYPE_CHECKING:
     from .offers import Handover
@@ -18,21 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["JobFuture"]
 
 T = TypeVar("T")
-
-
-class Owner(Protocol):
-    """What a future asks of the loop that will resolve it."""
-
-    def check_process(self) -> None: ...
-    def cancelled(self, job: Job) -> None: ...
-    def hold(self, job: Job) -> bool: ...
-    def kill(self, job: Job) -> bool: ...
-    def reprioritize(self, job: Job, priority: Any) -> bool: ...
-    def fetch(self, record: Handover, timeout: float | None) -> None: ...
-    def remind(self) -> None: ...
-    def describe(self, job: Job) -> JobInfo: ...
-    def call_back(self, callback: Callable[[], object]) -> None: ...
-
 
 _BLANK = {name: value for name, value in vars(Future()).items() if name != "_condition"}
 _LISTS = [name for name, value in _BLANK.items() if type(value) is list]

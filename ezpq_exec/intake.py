@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
+from . import mapping
 from .checks import check_callable
 from .desk import Desk
 from .engines.base import Engine
@@ -17,6 +18,8 @@ from .options import Options
 from .places import Places
 
 __all__ = ["BoundedIntake", "Intake"]
+
+T = TypeVar("T")
 
 _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
 
@@ -70,6 +73,26 @@ class Intake:
         except Exception:
             packed = None  # each future is to tell, in `submit`
         return lambda *args, **kwargs: self.submit(options, function, args, kwargs, packed)
+
+    def map(
+        self,
+        options: Options,
+        function: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
+    ) -> Iterator[T]:
+        """One call an item, or a job a chunk of items; see `PriorityExecutor.map`."""
+        check_callable(function)
+        mapping.check(timeout, chunksize, buffersize)
+        calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
+        if chunksize == 1 or not self._engine.capabilities.isolates:
+            submit = self.for_function(options, function)
+            return mapping.results(submit, calls, timeout, buffersize)
+        submit = self.for_function(options, mapping.Chunked(function))
+        batches = mapping.chunks(calls, chunksize)
+        return mapping.flatten(mapping.results(submit, batches, timeout, buffersize))
 
 
 class BoundedIntake(Intake):

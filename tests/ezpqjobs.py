@@ -14,10 +14,24 @@ def ezpq_job(**changes: Any) -> dict[str, Any]:
     """A completed job as `Queue.collect()` gives it."""
     second = dt.timedelta(seconds=1)
     return {
-        **{"qid": "0a1b2c3d", "id": 1, "name": 1, "priority": 100, "lane": None, "timeout": 0},
-        **{"function": "f", "args": [1], "kwargs": None, "submitted": NOW},
-        **{"started": NOW + second, "ended": NOW + 3 * second, "processed": NOW + 4 * second},
-        **{"exitcode": 0, "cancelled": False, "runtime": 2.0, "output": "out", "exception": None},
+        "qid": "0a1b2c3d",
+        "id": 1,
+        "name": 1,
+        "priority": 100,
+        "lane": None,
+        "timeout": 0,
+        "function": "f",
+        "args": [1],
+        "kwargs": None,
+        "submitted": NOW,
+        "started": NOW + second,
+        "ended": NOW + 3 * second,
+        "processed": NOW + 4 * second,
+        "exitcode": 0,
+        "cancelled": False,
+        "runtime": 2.0,
+        "output": "out",
+        "exception": None,
         "callback": None,
         **changes,
     }

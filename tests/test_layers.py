@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
-    "errors options jobs heap",
+    "errors options jobs owner heap",
     "history lanes backlog deadlines commands reports slots idleness verdicts",
     "decisions attempts lookahead promises scheduler ending stats packing inbox exitorder",
     "engines.*",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import plotnine
 import pytest
 
@@ -26,7 +27,19 @@ from workload import add, fail
 mpl.use("Agg")
 DOCS = Path(__file__).parents[1] / "docs"
 EZPQS = ("qid", "priority", "lane", "cancelled", "exitcode", "name", "output")
-EZPQS_THEMES = "bw classic gray grey seaborn 538 dark matplotlib minimal xkcd light".split()
+EZPQS_THEMES = [
+    "bw",
+    "classic",
+    "gray",
+    "grey",
+    "seaborn",
+    "538",
+    "dark",
+    "matplotlib",
+    "minimal",
+    "xkcd",
+    "light",
+]
 
 
 def jobs(count: int, workers: int = 4, **changes: Any) -> list[dict[str, Any]]:
@@ -63,7 +76,7 @@ def drawn(picture: Any) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.canvas.draw()
-    mpl.pyplot.close(figure)
+    plt.close(figure)
     return figure
 
 
@@ -75,7 +88,16 @@ def texts(picture: Any) -> set[str]:
 def test_ezpqs_arguments_stand_where_they_stood() -> None:
     names = list(inspect.signature(Plot.build).parameters)[1:]
     assert names == (
-        "color_by facet_by facet_scale show_legend bar_width title color_pal theme".split()
+        [
+            "color_by",
+            "facet_by",
+            "facet_scale",
+            "show_legend",
+            "bar_width",
+            "title",
+            "color_pal",
+            "theme",
+        ]
     )
     assert list(inspect.signature(Plot).parameters) == ["jobs", "color_by", "title"]
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import numpy
-import pandas
+import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import Maker
@@ -117,7 +117,7 @@ def test_jobs_that_wait_run_failed_or_were_cancelled_are_there(
 
 def test_what_jobs_return_may_be_anything(make_executor: Maker) -> None:
     executor = make_executor(1)
-    values = [numpy.arange(6).reshape(2, 3), pandas.DataFrame({"a": [1]}), [1, 2], {"a": 1}]
+    values = [np.arange(6).reshape(2, 3), pd.DataFrame({"a": [1]}), [1, 2], {"a": 1}]
     futures = [executor.submit(echo, value) for value in values]
     executor.shutdown()
     frame = to_frame([*futures, ezpq_job(output=Unspeakable(), args=[Unspeakable()])])

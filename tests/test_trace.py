@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import itertools
 import json
 import os
 from collections import defaultdict
@@ -65,7 +66,7 @@ def check(events: list[dict[str, Any]]) -> None:
     assert {event["pid"] for event in events} <= named["process_name"]
     for track in slices.values():
         ordered = sorted(track)
-        for (_, end), (start, _) in zip(ordered, ordered[1:], strict=False):
+        for (_, end), (start, _) in itertools.pairwise(ordered):
             assert end <= start  # slices of a thread are nested or apart: a worker's are apart
 
 

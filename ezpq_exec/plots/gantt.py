@@ -16,6 +16,7 @@ SEPARATE = 150  # rows that can have a gap between them
 # Of the width: what is narrower would not be seen, the less so the lower it is.
 NARROWEST = 1 / 800
 NARROWEST_OF_MANY = 1 / 250
+UPRIGHT = 4  # panels that are high enough for a heading from the top down
 ROOM = 4  # rows that there is room for, at least: one bar alone is not to fill the picture
 
 
@@ -49,7 +50,7 @@ def draw(g: Any, pandas: Any, records: Sequence[Record], until: datetime, wishes
     box = {"xmin": "left", "xmax": "right", "ymin": "top", "ymax": "bottom"}
     pale = _spans(bars, [_pale(record, clock, until) for record in records])
     plot = g.ggplot() + g.geom_rect(pale, g.aes(**box), fill=GREY)
-    legend = 0
+    legend, level = 0, []
     ran = [record for record in records if record.started]
     if ran:
         fill, layers, legend = colours(
@@ -62,10 +63,12 @@ def draw(g: Any, pandas: Any, records: Sequence[Record], until: datetime, wishes
         plot += layers
     if len(headings) > 1:
         plot += g.facet_grid(rows="panel", scales=wishes.facet_scale)
+        if len(headings) > UPRIGHT:
+            level.append(g.theme(strip_text_y=g.element_text(angle=0)))
     labelled = len(headings) == 1 and len(records) <= LABELLED
     plot += _axis(g, records if labelled else [], rows, max(0.6, (ROOM - tallest) / 2))
     plot += g.labs(x=clock.unit, y="job", title=wishes.title and escape(wishes.title))
-    return plot + look(g, wishes.theme, _height(tallest, len(headings)), legend)
+    return plot + look(g, wishes.theme, _height(tallest, len(headings)), legend) + level
 
 
 def _rows(records: Sequence[Record], panel: Sequence[str]) -> list[int]:

@@ -60,7 +60,8 @@ def draw(
 
 
 def _bars(pandas: Any, runs: Sequence[Run], rows: dict[Track, int], clock: Clock) -> Any:
-    shortest = clock.span * NARROWEST
+    # Of many short runs, each made wider, an idle worker would look busy.
+    shortest = clock.span * NARROWEST if len(runs) <= SEPARATE else 0.0
     left = [clock.at(run.start) for run in runs]
     return pandas.DataFrame(
         {

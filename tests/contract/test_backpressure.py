@@ -110,8 +110,8 @@ def test_every_way_to_end_gives_its_place_back_once(
     """After many of each there is exactly as much room as at first."""
     executor = make_executor(2, max_pending=5, when_full="raise")
     can = executor.capabilities
-    if give_back in ("kill", "die") and not can.isolates:
-        pytest.skip("this engine has not: isolates")
+    if give_back in ("kill", "die") and not can.kills:
+        pytest.skip("this engine has not: kills")
     for _ in range(8):
         if give_back in ("cancel", "expire"):
             executor.pause()

@@ -29,10 +29,10 @@ class Finalizer:
         self._waiting: list[Callable[[], Any]] = []
         take = Offers.take
 
-        def taking(offers: Offers, handover: Any) -> None:
+        def taking(offers: Offers, job: Any) -> Any:
             if self._waiting:
                 self._run(self._waiting.pop())
-            take(offers, handover)
+            return take(offers, job)
 
         monkeypatch.setattr(Offers, "take", taking)
         self._executor = executor
