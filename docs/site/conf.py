@@ -12,7 +12,7 @@ copyright = "the authors of ezpq_exec"  # noqa: A001 - Sphinx' name for it
 release = ezpq_exec.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["site", "pictures/*.py"]
+exclude_patterns = ["site"]
 
 html_theme = "furo"
 html_title = f"ezpq_exec {release}"
