@@ -32,6 +32,16 @@ setup(
             "tqdm>=4.60",
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "types-psutil"],
+        "docs": [
+            "sphinx>=8.1",
+            "furo>=2024.8",
+            "myst-nb>=1.2",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
+            "ipykernel>=6.29",
+            "pandas>=2.1",
+            "plotnine>=0.14",
+        ],
         "bench": ["ezpq>=0.2", "pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
     },
     classifiers=[

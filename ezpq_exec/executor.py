@@ -101,7 +101,7 @@ class PriorityExecutor(Executor):
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes jobs: it is not shut down, not broken, and of this process."""
+        """Whether it takes jobs. It does if it is not shut down, not broken, and of this process."""
         try:
             self._loop.check_open()
         except RuntimeError:

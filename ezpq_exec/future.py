@@ -81,7 +81,7 @@ class JobFuture(Future[T]):
 
     @property
     def priority(self) -> Any:
-        """The job's priority: lower runs first."""
+        """The job's priority. Lower runs first."""
         return self._job.priority
 
     @property
