@@ -44,7 +44,9 @@ class Draft:
         return None if right else f"{self.kind}: {error!r}, {str(value)[:80]!r}"
 
 
-def _ending(kind: str, function: Callable[..., Any], error: type[BaseException], *extra: Any) -> Any:
+def _ending(
+    kind: str, function: Callable[..., Any], error: type[BaseException], *extra: Any
+) -> Any:
     return lambda _: Draft(kind, function, extra, raises=error)
 
 
@@ -95,7 +97,7 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], Draft]]] = {
     "crashes": (0.5, _ending("crashes", work.crashes, WorkerDied)),
     "shot": (0.5, _ending("shot", work.signalled, WorkerDied, "KILL")),
     "bad argument": (1, _unpicklable),
-    "bad result": (1, _ending("bad result", work.returns_lock, RemoteError)),
+    "bad result": (1, _ending("bad result", work.returns_lock, TypeError)),
     "bad exception": (1, _ending("bad exception", work.raises_strangely, RemoteError)),
     "children": (0.5, lambda _: Draft("children", work.leaves_children)),
     "threads": (1, lambda _: Draft("threads", work.leaves_threads)),

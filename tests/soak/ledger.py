@@ -67,5 +67,6 @@ class Ledger:
         for number, (least, most) in self.runs.items():
             if not least <= begun[number] <= most:
                 wrong.append(f"{number}: began {begun[number]} times, not {least} to {most}")
-        wrong += [f"{number}: began, and was never submitted" for number in begun - Counter(self.runs.keys()) if number not in self.runs]
+        strangers = begun.keys() - self.runs.keys()
+        wrong += [f"{number}: began, and was never submitted" for number in strangers]
         return wrong
