@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import work
+
 from ezpq_exec import JobKilled, JobTimeout, RemoteError, WorkerDied
 
 __all__ = ["Draft", "draw"]

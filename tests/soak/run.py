@@ -26,13 +26,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 import psutil  # noqa: E402
-
 import work  # noqa: E402
-from conftest import Census, eventually  # noqa: E402
-from ezpq_exec import PriorityExecutor  # noqa: E402
 from jobs import MEBIBYTE, draw  # noqa: E402
 from ledger import Ledger  # noqa: E402
 
+from conftest import Census, eventually  # noqa: E402
+from ezpq_exec import PriorityExecutor  # noqa: E402
+
+SEGMENTS = "/dev/shm"  # noqa: S108  it is only listed
 SUBMITTERS = 4
 IN_FLIGHT = 16  # jobs of one submitting thread that are not done
 STALL = 20.0  # seconds without the end of any job
@@ -93,7 +94,7 @@ class Soak:
             patience = dice.choice([None, 0.0, 0.0005, 0.01])
             try:
                 future.exception(patience)
-            except BaseException:  # noqa: S110  what it is, is checked by the callback
+            except BaseException:  # what it is, is checked by the callback
                 pass
         if not early:
             future.add_done_callback(done)
@@ -165,7 +166,7 @@ def main() -> int:
         os.mkdir(f"{place}/warm")
         warm_up(Path(place, "warm"))
         gc.collect()
-        census, segments = Census(), set(os.listdir("/dev/shm"))
+        census, segments = Census(), set(os.listdir(SEGMENTS))
         memory = psutil.Process().memory_info().rss
         began = time.monotonic()
         soak = Soak(Path(place), given.seed, given.seconds, given.jobs)
@@ -177,7 +178,7 @@ def main() -> int:
         gc.collect()
         if not eventually(lambda: not census.newcomers()):
             wrong.append(f"left behind: {census.newcomers()}")
-        left = set(os.listdir("/dev/shm")) - segments
+        left = set(os.listdir(SEGMENTS)) - segments
         if left:
             wrong.append(f"segments left behind: {left}")
         grown = psutil.Process().memory_info().rss - memory
