@@ -108,7 +108,7 @@ class Soak:
             while (entry := self.ledger.open.get(number)) and entry[1] is None:
                 time.sleep(0)  # its submitter has it in a moment
             if entry and not entry[1].kill():
-                self.ledger.complaints.append(f"{number}: kill() found nothing to kill")
+                self.ledger.complaints.append(f"{number}: kill() said False of {entry[1].info}")
 
     def resize_often(self) -> None:
         dice = random.Random(f"{self.seed}/resize")
