@@ -32,7 +32,12 @@ setup(
             "tqdm>=4.60",
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "types-psutil"],
-        "bench": ["ezpq>=0.2", "pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
+        "bench": [
+            "ezpq>=0.2",
+            "pebble>=5.1",
+            "joblib>=1.4",
+            "deadpool-executor>=2026.1; sys_platform == 'linux'",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3",
