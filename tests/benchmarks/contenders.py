@@ -215,9 +215,8 @@ class Joblib(Contender):
         return results
 
     def close(self) -> None:
-        from joblib.externals.loky import get_reusable_executor
-
-        get_reusable_executor(self._workers).shutdown()
+        loky = importlib.import_module("joblib.externals.loky")
+        loky.get_reusable_executor(self._workers).shutdown()
 
 
 CONTENDERS: dict[str, type[Contender]] = {

@@ -75,9 +75,9 @@ def idle(seconds: float, slots: int) -> tuple[int, float]:
     woken = _wake_ups([os.getpid(), *below]) - before - 1  # the one of this very sleep
     used = 0
     for pid in below:
-        if any(name in Path(f"/proc/{pid}/cmdline").read_text() for name in _SHARED):
-            if "keeper" not in Path(f"/proc/{pid}/comm").read_text() and _is_own_child(pid):
-                continue
+        words = Path(f"/proc/{pid}/cmdline").read_text()
+        if _is_own_child(pid) and any(name in words for name in _SHARED):
+            continue
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 used += int(line.split()[1])
@@ -103,7 +103,7 @@ def dispatch(slots: int, jobs: int) -> float:
         scheduler.ready(slot, 1, 0.0)
     began = time.perf_counter()
     for number in range(jobs):  # they run in order, and end in order
-        slot = waiting[number].slot
-        assert slot is not None
-        scheduler.finished(slot, number, Outcome(Verdict.RETURNED, None), True, 0.0)
+        at = waiting[number].slot
+        assert at is not None
+        scheduler.finished(at, number, Outcome(Verdict.RETURNED, None), True, 0.0)
     return (time.perf_counter() - began) / jobs

@@ -15,7 +15,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import standing
@@ -59,11 +59,8 @@ class Scale:
     @staticmethod
     def quick() -> Scale:
         """Enough to see the order of magnitude."""
-        return Scale(
-            *(2, 1),
-            **{"burst": 1_000, "burst_time": 0.1, "trips": 200, "timeouts": 3},
-            **{"waiting": 20_000, "tiny": 100_000, "idle": 2.0},
-        )
+        few = Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=3)
+        return replace(few, waiting=20_000, tiny=100_000, idle=2.0)
 
 
 def _warmed(kind: type[Contender]) -> Contender:
@@ -296,8 +293,11 @@ TRIALS: dict[str, Trial] = {
 }
 # What a contender must have to take part in a trial; elsewhere it must have futures.
 NEEDS = {
-    **{"timeouts": "kills", "ranked": "ranks", "slots": "ranks"},
-    **{"mapped": "maps", "tiny": "maps"},
+    "timeouts": "kills",
+    "ranked": "ranks",
+    "slots": "ranks",
+    "mapped": "maps",
+    "tiny": "maps",
 }
 DEEP = {"waiting", "tiny", "idle"}  # trials that take long
 
