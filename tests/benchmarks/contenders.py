@@ -203,7 +203,9 @@ class Joblib(Contender):
         return module
 
     def _run(self, function: Callable[[Any], Any], items: Iterable[Any], batch: Any) -> Any:
-        calls = zip(itertools.repeat(function), ((item,) for item in items), itertools.repeat({}))
+        calls: Iterable[Any] = zip(
+            itertools.repeat(function), ((item,) for item in items), itertools.repeat({})
+        )
         return self.pool.Parallel(self._workers, batch_size=batch)(calls)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
