@@ -42,7 +42,12 @@ setup(
             "pandas>=2.1",
             "plotnine>=0.14",
         ],
-        "bench": ["ezpq>=0.2", "pebble>=5.1", "deadpool-executor>=2026.1; sys_platform == 'linux'"],
+        "bench": [
+            "ezpq>=0.2",
+            "pebble>=5.1",
+            "joblib>=1.4",
+            "deadpool-executor>=2026.1; sys_platform == 'linux'",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

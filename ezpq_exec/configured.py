@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from .checks import check_callable
 from .future import JobFuture
@@ -44,11 +44,13 @@ class ConfiguredExecutor(Executor):
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | Literal["auto"] = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """See `PriorityExecutor.map`."""
-        return self._intake.map(self._options, fn, iterables, timeout, chunksize, buffersize)
+        return self._intake.map(
+            self._options, fn, iterables, timeout, chunksize, buffersize, self._max_workers
+        )
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
         """See `PriorityExecutor.submitter`."""

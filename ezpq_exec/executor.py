@@ -141,7 +141,7 @@ class PriorityExecutor(Executor):
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | Literal["auto"] = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """As `map(fn, *iterables)`, with the calls run side by side; results in their order.
@@ -150,14 +150,24 @@ class PriorityExecutor(Executor):
             fn: takes as many arguments as there are iterables.
             iterables: read at once, or `buffersize` items ahead of the results taken.
             timeout: seconds from now until the last result must be there; None: no limit.
-            chunksize: calls to a job. With threads it has no effect.
-            buffersize: jobs submitted whose results were not yet taken; None: all.
+            chunksize: calls to a job; with threads it has no effect. "auto": as many as take some
+                30 ms, by measure, read as they are needed. One that fails, fails alone. Options
+                such as `timeout` and `retries` are for each chunk's job; with `retry_on`, and
+                with threads, each call is a job.
+            buffersize: jobs submitted whose results were not yet taken; None: all. With "auto",
+                it counts items; None: some chunks for each worker.
 
         Raises:
-            TypeError, ValueError: a size is not a positive integer.
+            TypeError, ValueError: a size is not a positive integer, or "auto".
             TimeoutError: by the iterator.
+
+        >>> with PriorityExecutor(2) as ex:
+        ...     print(sum(ex.map(abs, range(-10_000, 0), chunksize="auto")))
+        50005000
         """
-        return self._intake.map(self._options, fn, iterables, timeout, chunksize, buffersize)
+        return self._intake.map(
+            self._options, fn, iterables, timeout, chunksize, buffersize, self._max_workers
+        )
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
         """A `submit` for many calls of `fn`, which is packed once, and now.

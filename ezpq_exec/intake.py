@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from . import mapping
+from . import automap, batching, mapping
 from .checks import check_callable
 from .desk import Desk
 from .engines.base import Engine
@@ -80,14 +80,27 @@ class Intake:
         function: Callable[..., T],
         iterables: tuple[Iterable[Any], ...],
         timeout: float | None,
-        chunksize: int,
+        chunksize: int | Literal["auto"],
         buffersize: int | None,
+        workers: int,
     ) -> Iterator[T]:
-        """One call an item, or a job a chunk of items; see `PriorityExecutor.map`."""
+        """One call an item, or a job a chunk of items; see `PriorityExecutor.map`.
+
+        Args:
+            workers: how many jobs run at once, by which `chunksize="auto"` reads ahead.
+        """
         check_callable(function)
         mapping.check(timeout, chunksize, buffersize)
+        isolates = self._engine.capabilities.isolates
+        if chunksize == "auto":
+            # Whether an item's exception is one of retry_on, only a job of its own can tell.
+            if isolates and not options.retry_on:
+                batch = batching.Batch(function, starred=len(iterables) != 1)
+                submit = self.for_function(options, batch)
+                return automap.AutoMap(submit, iterables, workers, buffersize).start(timeout)
+            chunksize, buffersize = 1, buffersize or automap.AHEAD * workers
         calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
-        if chunksize == 1 or not self._engine.capabilities.isolates:
+        if chunksize == 1 or not isolates:
             submit = self.for_function(options, function)
             return mapping.results(submit, calls, timeout, buffersize)
         submit = self.for_function(options, mapping.Chunked(function))

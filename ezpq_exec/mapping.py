@@ -42,10 +42,13 @@ def check_wait(timeout: object) -> None:
 def check(timeout: object, chunksize: object, buffersize: object) -> None:
     """Raise TypeError or ValueError unless these can be `map`'s, with the stdlib's words."""
     check_wait(timeout)
-    if not isinstance(chunksize, int) or isinstance(chunksize, bool):
-        raise TypeError(f"chunksize must be an integer, not {chunksize!r}")
-    if chunksize < 1:
-        raise ValueError(f"chunksize must be >= 1, not {chunksize!r}")
+    if isinstance(chunksize, str):
+        if chunksize != "auto":
+            raise ValueError(f"chunksize must be an integer >= 1, or 'auto', not {chunksize!r}")
+    elif not isinstance(chunksize, int) or isinstance(chunksize, bool):
+        raise TypeError(f"chunksize must be an integer >= 1, or 'auto', not {chunksize!r}")
+    elif chunksize < 1:
+        raise ValueError(f"chunksize must be >= 1, or 'auto', not {chunksize!r}")
     if buffersize is not None:
         if not isinstance(buffersize, int) or isinstance(buffersize, bool):
             raise TypeError(f"buffersize must be an integer or None, not {buffersize!r}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "is_quick",
     "load_call",
+    "names_nothing",
     "pack",
     "pack_call",
     "pack_error",
@@ -111,6 +112,15 @@ def is_quick(packed: bytes | bytearray | memoryview) -> bool:
     (True, False)
     """
     return len(packed) <= QUICK_SIZE and _NAMES_SOMETHING(packed) is None
+
+
+def names_nothing(packed: bytes) -> bool:
+    """Whether it is sure to name no class or function; then whoever unpacks it cannot fail.
+
+    >>> names_nothing(pack([1, "two"])), names_nothing(pack([ValueError("no")]))
+    (True, False)
+    """
+    return _NAMES_SOMETHING(packed) is None
 
 
 def load_call(packed: bytes | bytearray) -> tuple[Any, Any, Any]:

@@ -174,6 +174,7 @@ def test_submit_refuses_to_go_without_a_function(executor: PriorityExecutor) -> 
     ("kind", "name", "value"),
     [
         (ValueError, "chunksize", 0),
+        (ValueError, "chunksize", "Auto"),
         (ValueError, "chunksize", -1),
         (TypeError, "chunksize", 1.5),
         (TypeError, "chunksize", None),

@@ -15,12 +15,12 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs owner heap",
-    "history lanes backlog deadlines commands reports slots idleness verdicts",
-    "decisions attempts lookahead promises scheduler ending stats packing inbox exitorder",
+    "history lanes backlog deadlines commands reports slots idleness verdicts sizing",
+    "decisions attempts lookahead promises scheduler ending stats packing batching inbox exitorder",
     "engines.*",
     "courier exits mailbox places gate condition offers handed resolver loop desk",
     "excerpt extras progress",
-    "future checks configured lanetable intake assembly mapping executor completed",
+    "future checks configured lanetable intake assembly mapping automap executor completed",
     "reusable",
     "records tracks",
     "frame trace plots.* joblog",
@@ -32,7 +32,7 @@ LAYERS = [
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
     *("history", "lanes", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
-    "promises",
+    *("promises", "sizing"),
     *("scheduler", "ending", "stats"),
 ]
 IMPURE = {

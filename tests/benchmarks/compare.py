@@ -24,7 +24,7 @@ from pathlib import Path
 
 from contenders import CONTENDERS
 from report import Results, floors, table
-from trials import ROWS, TRIALS, WORKERS, Scale
+from trials import DEEP, NEEDS, ROWS, TRIALS, WORKERS, Scale
 
 PATIENCE = 120.0  # seconds that a trial may take
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,11 +83,11 @@ def _run(present: list[str], trials: set[str], scale: Scale) -> Results:
     results = Results(defaultdict(list), {})
     for number in range(scale.rounds):
         for trial in (trial for trial in TRIALS if trial in trials):
-            if trial == "waiting" and number >= scale.deep_rounds:
+            if trial in DEEP and number >= scale.deep_rounds:
                 continue
             turn = number % len(present)
             for name in present[turn:] + present[:turn]:
-                if trial == "timeouts" and not CONTENDERS[name].kills:
+                if not getattr(CONTENDERS[name], NEEDS.get(trial, "futures")):
                     continue
                 if (name, trial) not in results.failures:
                     _show(f"round {number + 1} of {scale.rounds}: {trial}, {name}")

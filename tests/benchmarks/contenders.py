@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, ClassVar
 
@@ -24,12 +25,18 @@ class Contender:
         module: without it the contender is left out.
         package: what is to be installed for that; empty for what is always there.
         kills: whether it has a timeout that kills; then `submit_limited` is there.
+        futures: whether it has `submit`; else it takes part in `map` alone.
+        maps: whether it has `map`, `map_tiny` being the best that it has for tiny items.
+        ranks: whether it has priorities; then `submit_ranked` is there.
     """
 
     name: ClassVar[str]
     module: ClassVar[str]
     package: ClassVar[str]
     kills: ClassVar[bool] = False
+    futures: ClassVar[bool] = True
+    maps: ClassVar[bool] = False
+    ranks: ClassVar[bool] = False
 
     def __init__(self, workers: int) -> None:
         self.pool = self.open(importlib.import_module(self.module), workers)
@@ -47,6 +54,19 @@ class Contender:
         self, seconds: float, function: Callable[..., Any], *args: Any
     ) -> Future[Any]:
         """Have a call run that is killed after `seconds`, with a TimeoutError for its future."""
+        raise NotImplementedError
+
+    def submit_ranked(self, priority: int, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Have a call run in its turn."""
+        raise NotImplementedError
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        """The results, with one item to a job."""
+        results: Iterator[Any] = self.pool.map(function, items)
+        return results
+
+    def map_tiny(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        """The results, with chunks of the contender's own choosing."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -70,13 +90,19 @@ class Contender:
 
 class Stdlib(Contender):
     name, module, package = "stdlib", "concurrent.futures", ""
+    maps = True
 
     def open(self, module: Any, workers: int) -> Any:
         return module.ProcessPoolExecutor(workers)
 
+    def map_tiny(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        results: Iterator[Any] = self.pool.map(function, items, chunksize=10_000)  # by hand
+        return results
+
 
 class Ours(Contender):
     name, module, package, kills = "ezpq_exec", "ezpq_exec", "", True
+    maps = ranks = True
 
     def open(self, module: Any, workers: int) -> Any:
         return module.PriorityExecutor(workers)
@@ -86,6 +112,14 @@ class Ours(Contender):
     ) -> Future[Any]:
         future: Future[Any] = self.pool.options(timeout=seconds).submit(function, *args)
         return future
+
+    def submit_ranked(self, priority: int, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        future: Future[Any] = self.pool.options(priority=priority).submit(function, *args)
+        return future
+
+    def map_tiny(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        results: Iterator[Any] = self.pool.map(function, items, chunksize="auto")
+        return results
 
 
 class Loky(Contender):
@@ -136,7 +170,58 @@ class Deadpool(Contender):
         return future
 
 
+class Pool(Contender):
+    """`imap` for one item to a job, `map` for tiny ones."""
+
+    name, module, package = "Pool", "multiprocessing", ""
+    futures, maps = False, True
+
+    def open(self, module: Any, workers: int) -> Any:
+        return module.Pool(workers)
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        results: Iterator[Any] = self.pool.imap(function, items)
+        return results
+
+    def map_tiny(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        results: list[Any] = self.pool.map(function, items)
+        return results
+
+    def close(self) -> None:
+        self.pool.close()
+        self.pool.join()
+
+
+class Joblib(Contender):
+    """Over loky, with batches of one, or of joblib's own choosing."""
+
+    name, module, package = "joblib", "joblib", "joblib"
+    futures, maps = False, True
+
+    def open(self, module: Any, workers: int) -> Any:
+        self._workers = workers
+        return module
+
+    def _run(self, function: Callable[[Any], Any], items: Iterable[Any], batch: Any) -> Any:
+        calls: Iterable[Any] = zip(
+            itertools.repeat(function), ((item,) for item in items), itertools.repeat({})
+        )
+        return self.pool.Parallel(self._workers, batch_size=batch)(calls)
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        results: list[Any] = self._run(function, items, 1)
+        return results
+
+    def map_tiny(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+        results: list[Any] = self._run(function, items, "auto")
+        return results
+
+    def close(self) -> None:
+        loky = importlib.import_module("joblib.externals.loky")
+        loky.get_reusable_executor(self._workers).shutdown()
+
+
 CONTENDERS: dict[str, type[Contender]] = {
-    contender.name: contender for contender in (Stdlib, Ours, Loky, Pebble, Deadpool)
+    contender.name: contender for contender in (Stdlib, Ours, Loky, Pebble, Deadpool, Pool, Joblib)
 }
 OURS, REFERENCE = Ours.name, Stdlib.name

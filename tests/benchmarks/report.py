@@ -28,7 +28,11 @@ class Results:
         """The same by the reference's; the median of the rounds' ratios, so that drift cancels."""
         own, reference = (self.values.get((who, row.key), []) for who in (name, REFERENCE))
         pairs = list(zip(own, reference, strict=False))  # a round in which one failed has no pair
-        return statistics.median(a / b for a, b in pairs) if pairs else None
+        return (
+            statistics.median(a / b for a, b in pairs)
+            if pairs and all(b for _, b in pairs)
+            else None
+        )
 
 
 def table(
@@ -83,6 +87,14 @@ def _at_most(value: float, limit: float) -> bool:
 _FLOORS = (
     _Floor("importable", "jobs a second at least {} times the stdlib's", 2.0, _at_least, True),
     _Floor("trip", "round trip at most {} times the stdlib's", 0.5, _at_most, True),
+    _Floor(
+        "limited", "jobs with timeouts at least {} times the stdlib's without", 2.0, _at_least, True
+    ),
+    _Floor(
+        "share", "with priorities and many waiting, at least {} of the rate", 0.8, _at_least, False
+    ),
+    _Floor("mapped", "map at least {} times the stdlib's", 5.0, _at_least, True),
+    _Floor("woken", "at most {} wake-ups of an idle executor in 10 s", 5.0, _at_most, False),
     _Floor("late", "timeout within {} ms of the deadline at the median", 10.0, _at_most, False),
     _Floor("worst", "timeout within {} ms of the deadline at worst", 50.0, _at_most, False),
 )

@@ -10,6 +10,10 @@ def nothing() -> None:
     pass
 
 
+def same(item: int) -> int:
+    return item
+
+
 def hold(number: int, gate: str) -> None:
     """Leave a file that says it has begun, then block until the named pipe `gate` is opened."""
     with open(f"{gate}.{number}", "x"):

@@ -15,13 +15,14 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import standing
 import tasks
 from contenders import Contender
 
-__all__ = ["ROWS", "TRIALS", "Figures", "Row", "Scale", "Trial"]
+__all__ = ["DEEP", "NEEDS", "ROWS", "TRIALS", "Figures", "Row", "Scale", "Trial"]
 
 Figures: TypeAlias = dict[str, list[float]]
 
@@ -41,6 +42,8 @@ class Scale:
         trips: jobs submitted one at a time.
         timeouts: jobs that overrun.
         waiting: jobs that wait.
+        tiny: items of which a call takes next to nothing.
+        idle: seconds for which idle executors are watched.
     """
 
     rounds: int = 5
@@ -50,11 +53,14 @@ class Scale:
     trips: int = 1_000
     timeouts: int = 6
     waiting: int = 100_000
+    tiny: int = 1_000_000
+    idle: float = 10.0
 
     @staticmethod
     def quick() -> Scale:
         """Enough to see the order of magnitude."""
-        return Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=3, waiting=20_000)
+        few = Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=3)
+        return replace(few, waiting=20_000, tiny=100_000, idle=2.0)
 
 
 def _warmed(kind: type[Contender]) -> Contender:
@@ -105,7 +111,10 @@ def trips(kind: type[Contender], scale: Scale) -> Figures:
         contender.submit(tasks.nothing).result()
         times.append(time.perf_counter() - began)
     contender.close()
-    return {"trip": [statistics.median(times) * MICRO]}
+    return {
+        "trip": [statistics.median(times) * MICRO],
+        "bare": [standing.bare_trip(scale.trips) * MICRO],
+    }
 
 
 def timeouts(kind: type[Contender], scale: Scale) -> Figures:
@@ -180,10 +189,117 @@ def second(kind: type[Contender], scale: Scale) -> Figures:
     return {"second": [statistics.median(times)]}
 
 
+def limited(kind: type[Contender], scale: Scale) -> Figures:
+    """How many jobs a second where each has a timeout, if there are timeouts."""
+    contender = _warmed(kind)
+    times: list[float] = []
+    for _ in range(5):
+        began = time.perf_counter()
+        if kind.kills:
+            futures = [contender.submit_limited(60.0, tasks.nothing) for _ in range(scale.burst)]
+        else:
+            futures = [contender.submit(tasks.nothing) for _ in range(scale.burst)]
+        for future in futures:
+            future.result()
+        times.append(time.perf_counter() - began)
+    contender.close()
+    return {"limited": [scale.burst / statistics.median(times)]}
+
+
+def ranked(kind: type[Contender], scale: Scale) -> Figures:
+    """How many urgent jobs a second, while many others wait behind them."""
+    contender = _warmed(kind)
+    bare = _bursts(contender, scale, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        gate = os.path.join(folder, "gate")
+        os.mkfifo(gate)
+        held = [contender.submit_ranked(0, tasks.hold, n, gate) for n in range(WORKERS)]
+        while len(os.listdir(folder)) < 1 + WORKERS:
+            time.sleep(0.01)
+        # Long enough for those that get in between two bursts to be few.
+        behind = [
+            contender.submit_ranked(1000 + n % 100, tasks.nothing) for n in range(scale.waiting)
+        ]
+        with open(gate, "w"):
+            deep = _bursts(contender, scale, 3)
+            for future in held:
+                future.result()
+        left = sum(not future.done() for future in behind)
+    contender.abandon()
+    return {"ranked": [deep], "share": [deep / bare], "left": [left]}
+
+
+def _bursts(contender: Contender, scale: Scale, count: int) -> float:
+    rates = []
+    for _ in range(count):
+        began = time.perf_counter()
+        futures = [contender.submit_ranked(n % 10, tasks.nothing) for n in range(scale.burst)]
+        for future in futures:
+            future.result()
+        rates.append(scale.burst / (time.perf_counter() - began))
+    return statistics.median(rates)
+
+
+def mapped(kind: type[Contender], scale: Scale) -> Figures:
+    """How many items a second `map` brings through, one to a job."""
+    contender = kind(WORKERS)
+    list(contender.map(tasks.same, range(200)))
+    began = time.perf_counter()
+    list(contender.map(tasks.same, range(scale.burst)))
+    took = time.perf_counter() - began
+    contender.close()
+    return {"mapped": [scale.burst / took]}
+
+
+def tiny(kind: type[Contender], scale: Scale) -> Figures:
+    """How many tiny items a second, in chunks."""
+    contender = kind(WORKERS)
+    list(contender.map_tiny(tasks.same, range(200)))
+    began = time.perf_counter()
+    count = len(list(contender.map_tiny(tasks.same, range(scale.tiny))))
+    took = time.perf_counter() - began
+    contender.close()
+    return {"tiny": [count / took]}
+
+
+def imports(kind: type[Contender], scale: Scale) -> Figures:
+    """How long the import takes."""
+    return {"import": [standing.import_time(kind.module, 5) * MILLI]}
+
+
+def idle(kind: type[Contender], scale: Scale) -> Figures:
+    """What an executor costs that has nothing to do."""
+    contender = _warmed(kind)
+    time.sleep(1.0)
+    woken, used = standing.idle(scale.idle, WORKERS)
+    contender.close()
+    return {"woken": [woken * 10 / scale.idle], "slot": [used]}
+
+
+def slots(kind: type[Contender], scale: Scale) -> Figures:
+    """What it costs to decide what runs next, with few slots and with many."""
+    return {
+        f"slots{count}": [standing.dispatch(count, scale.burst) * MICRO] for count in (4, 64, 512)
+    }
+
+
 Trial: TypeAlias = Callable[[type[Contender], Scale], Figures]
 TRIALS: dict[str, Trial] = {
-    trial.__name__: trial for trial in (importable, scripted, trips, timeouts, waiting, second)
+    trial.__name__: trial
+    for trial in (
+        *(importable, scripted, trips, timeouts, waiting, second, limited, ranked),
+        *(mapped, tiny, imports, idle, slots),
+    )
 }
+# What a contender must have to take part in a trial; elsewhere it must have futures.
+NEEDS = {
+    "timeouts": "kills",
+    "ranked": "ranks",
+    "slots": "ranks",
+    "mapped": "maps",
+    "tiny": "maps",
+}
+DEEP = {"waiting", "tiny", "idle"}  # trials that take long
 
 
 @dataclass(frozen=True)
@@ -206,4 +322,16 @@ ROWS = {
     "worst": Row("timeout noticed after the deadline: worst ms", "timeouts", "late", 1, max),
     "second": Row("a second executor's first result: median ms", "second", "second", 1),
     "memory": Row("a waiting job, its future included: bytes", "waiting", "memory"),
+    "bare": Row("a bare ping-pong beside the round trip: µs", "trips", "bare"),
+    "limited": Row("no-op jobs a second, a timeout on each (if any)", "limited", "limited"),
+    "ranked": Row("urgent no-op jobs a second, many waiting", "ranked", "ranked"),
+    "share": Row("the same, by the figure with none waiting", "ranked", "share", 2),
+    "mapped": Row("map, an item a job: items a second", "mapped", "mapped"),
+    "tiny": Row("map, tiny items in chunks: items a second", "tiny", "tiny"),
+    "import": Row("import: ms", "imports", "import", 1),
+    "woken": Row("wake-ups of an idle executor in 10 s", "idle", "woken"),
+    "slot": Row("an idle slot: MiB (PSS)", "idle", "slot", 1),
+    "slots4": Row("the scheduler's share of a job, 4 slots: µs", "slots", "slots4", 1),
+    "slots64": Row("the same, 64 slots: µs", "slots", "slots64", 1),
+    "slots512": Row("the same, 512 slots: µs", "slots", "slots512", 1),
 }
