@@ -13,11 +13,13 @@ from . import ending, exits
 from .commands import Command
 from .condition import SharedCondition, is_held
 from .engines.base import Engine, Line
+from .errors import UnsupportedOption
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
 from .offers import Handover
 from .places import Places
 from .scheduler import Scheduler
+from .whereabouts import Inquiry, JobStack, collect
 
 __all__ = ["Desk"]
 
@@ -207,16 +209,39 @@ class Desk(Loop):
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""
 
-        def question(now: float) -> tuple[JobInfo, list[Command]]:
-            started = None
-            if job.state is State.RUNNING and job.slot is not None:
-                started = self._engine.begun(job.slot, job.number)
-            return describe(job, started=started, wall=time.time() - now, exception=None), []
-
         if not self.may_wait:
-            return question(time.monotonic())[0]
-        info: JobInfo = self.ask(question)
+            return self._describe(job, time.monotonic())
+        info: JobInfo = self.ask(lambda now: (self._describe(job, now), []))
         return info
+
+    def _describe(self, job: Job, now: float) -> JobInfo:
+        started = None
+        if job.state is State.RUNNING and job.slot is not None:
+            started = self._engine.begun(job.slot, job.number)
+        return describe(job, started=started, wall=time.time() - now, exception=None)
+
+    def whereabouts(self, timeout: float) -> list[JobStack]:
+        """Where each running job is; without a stack where none comes within `timeout` seconds.
+
+        Raises:
+            UnsupportedOption: the engine cannot tell.
+        """
+        if not self._engine.capabilities.dumps:
+            raise UnsupportedOption(
+                "dump() needs an engine that can say where a running job is, which this one cannot"
+            )
+
+        def question(now: float) -> tuple[list[Inquiry], list[Command]]:
+            jobs = self._scheduler.running_jobs()
+            inquiries = [Inquiry(self._describe(job, now)) for job in jobs]
+            for job, inquiry in zip(jobs, inquiries, strict=True):
+                if job.slot is None:
+                    inquiry.tell(None)
+                else:
+                    self._engine.ask_stack(job.slot, job.number, inquiry.tell)
+            return inquiries, []
+
+        return collect(self.ask(question), timeout)
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Have a user's callback called; here, in a fork, which has no thread for it."""

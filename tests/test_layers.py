@@ -18,7 +18,7 @@ LAYERS = [
     "history lanes backlog deadlines commands reports slots idleness verdicts",
     "decisions attempts lookahead promises scheduler ending stats packing inbox exitorder",
     "engines.*",
-    "courier exits mailbox places gate condition offers handed resolver loop desk",
+    "courier exits mailbox places gate condition offers handed resolver loop whereabouts desk",
     "excerpt extras progress",
     "future checks configured lanetable intake assembly mapping executor completed",
     "reusable",
