@@ -217,6 +217,8 @@ class Keeper:
     def _bury(self, worker: _Worker, exitcode: int | None) -> Died:
         """Make sure that the worker and all that it started are dead, and write its obituary."""
         ended, survivors = tree.exterminate(patience=PATIENCE)
+        if worker.dump.is_due:
+            self._overhear(worker)
         if exitcode is None:
             exitcode = ended.get(worker.pid)
         ticket = self._page.last
