@@ -208,7 +208,6 @@ class Desk(Loop):
 
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""
-
         if not self.may_wait:
             return self._describe(job, time.monotonic())
         info: JobInfo = self.ask(lambda now: (self._describe(job, now), []))

@@ -121,7 +121,8 @@ class ThreadEngine(Engine):
         stack = None
         if worker is not None:
             ident = self._threads[worker].ident or 0
-            text = _stack(ident, sys._current_frames().get(ident))  # public, in spite of its name
+            frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+            text = _stack(ident, frames.get(ident))
             # The frames were those of this job, if it has not ended and another begun meanwhile.
             stack = text if worker.begun[0] == number else None
         tell(stack)
