@@ -231,7 +231,7 @@ class Desk(Loop):
             )
 
         def question(now: float) -> tuple[list[Inquiry], list[Command]]:
-            jobs = self._scheduler.running_jobs()
+            jobs = sorted(self._scheduler.running_jobs(), key=lambda job: job.number)
             inquiries = [Inquiry(self._describe(job, now)) for job in jobs]
             for job, inquiry in zip(jobs, inquiries, strict=True):
                 if job.slot is None:

@@ -221,7 +221,7 @@ class PriorityExecutor(Executor):
         return answer
 
     def dump(self, timeout: float = 5.0) -> list[JobStack]:
-        """Where each running job is in its code, at this moment; the jobs go on.
+        """Where each running job is in its code, at this moment, by their ids; the jobs go on.
 
         Args:
             timeout: seconds to wait for the answers. What has not come by then has no stack.
