@@ -218,14 +218,15 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_engine(engine_name: str) -> Callable[[], Any]:
+def new_engine(engine_name: str) -> Iterator[Callable[[], Any]]:
     """Makes what to pass as `engine`, afresh each time."""
 
     def make() -> str | Engine:
         engine: str | Engine = engine_of(engine_name)
         return engine
 
-    return make
+    yield make
+    lenders.close_all()
 
 
 @pytest.fixture
@@ -243,7 +244,6 @@ def make_executor(
     for gate in gates:
         gate.open(4096)
     stuck = [executor for executor in made if not _closes(executor, census)]
-    lenders.close_all()
     if stuck:
         pytest.fail(f"{len(stuck)} executors could be shut down only by killing their workers")
 

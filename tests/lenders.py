@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+import contextlib
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 from ezpq_exec.engines.borrowed import BorrowedEngine
 
@@ -31,4 +32,8 @@ def _over(executor: Executor) -> BorrowedEngine:
 def close_all() -> None:
     """Shut down what was lent; nothing is running there."""
     while _lenders:
-        _lenders.pop().shutdown()
+        lender = _lenders.pop()
+        # One that was never used would keep its pipes until it is collected.
+        with contextlib.suppress(BrokenExecutor, RuntimeError):
+            lender.submit(int).result()
+        lender.shutdown()

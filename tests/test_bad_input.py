@@ -77,9 +77,9 @@ def test_an_engine_that_cannot_recycle_refuses_to(make_executor: Maker) -> None:
     )
 
 
+@pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_an_initializer_that_cannot_be_carried_raises_at_the_call(make_executor: Maker) -> None:
-    if not make_executor().capabilities.isolates:
-        return
     with pytest.raises(TypeError, match="I stay where I am"):
         make_executor(1, initializer=echo, initargs=(WillNotPickle(),))
 

@@ -169,6 +169,7 @@ def test_after_shutdown_nothing_is_taken(make_executor: Maker) -> None:
         executor.options(priority=1).submit(add, 1, 1)
 
 
+@pytest.mark.lacks("borrows")
 def test_each_worker_is_initialized_with_the_initargs(make_executor: Maker) -> None:
     executor = make_executor(2, initializer=initialize, initargs=({"a": 1},))
     assert executor.submit(initialized_with).result(PATIENCE) == {"a": 1}

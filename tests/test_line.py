@@ -85,7 +85,7 @@ def test_who_is_told_before_coming_does_not_wait(ends: Ends) -> None:
 
 def test_what_was_meant_for_another_is_passed_over(ends: Ends) -> None:
     """Somebody was told to hang up after leaving: the next to wait does not mind."""
-    line_of(ends, 6).hang_up()
+    ends[0].send_back(6)
     ends[1].send(answer(7))
     line = line_of(ends, 7)
     line.wait(None)
@@ -197,6 +197,28 @@ def test_who_gave_up_waiting_gets_the_result_later(executor: PriorityExecutor, g
         gate.open()
         assert future.result(PATIENCE) == 5
         assert executor.submit(add, 1, 1).result() == 2
+
+
+def test_who_gives_up_after_the_loop_has_looked_loses_nothing_either(
+    executor: PriorityExecutor, gate: Gate
+) -> None:
+    """The loop, which has left the answer to the one who waits, is told."""
+    future = executor.submit(hold_and_return, gate.path, 5)
+    gave_up = threading.Event()
+
+    def wait_in_vain() -> None:
+        with contextlib.suppress(TimeoutError):
+            future.result(0.5)
+        gave_up.set()
+
+    waiter = threading.Thread(target=wait_in_vain)
+    waiter.start()
+    gate.heard()
+    executor.stats()  # it has looked
+    assert gave_up.wait(PATIENCE)
+    waiter.join(PATIENCE)
+    gate.open()
+    assert future.result(PATIENCE) == 5
 
 
 def _results_of(future: Future[Any], into: list[object]) -> threading.Thread:

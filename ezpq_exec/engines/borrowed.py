@@ -22,7 +22,7 @@ from ..inbox import Inbox
 from ..jobs import Call, Verdict
 from ..reports import Finished, Loss, Lost, Report, Stopped, Unstartable
 from .base import Capabilities, Engine, Setup
-from .errand import Answer
+from .errand import Answer, owners_here
 from .lender import capacity_of
 from .lending import Gone, Lending, News
 from .loans import Landed, Loan, Place, Refused, outcome_of
@@ -163,6 +163,10 @@ class BorrowedEngine(Engine):
         """See `Engine.wake`."""
         self._inbox.ring()
 
+    def works_here(self) -> bool:
+        """See `Engine.works_here`."""
+        return self._lending in owners_here()
+
     def close(self, *, kill: bool = False) -> None:
         """See `Engine.close`. What the lender has in hand is left to finish."""
         self._closing = True
@@ -179,9 +183,11 @@ class BorrowedEngine(Engine):
             if isinstance(item, Landed):
                 self._lending.loans.discard(item.loan)
                 reports.append(self._report(item))
+                item.loan.let_go()
             elif isinstance(item, Refused):
                 self._lending.loans.discard(item.loan)
                 reports.append(self._fail(item.loan, item.cause, item.seen, refused=True))
+                item.loan.let_go()
             elif isinstance(item, Gone):
                 self._lending.join()
                 self._is_over = True

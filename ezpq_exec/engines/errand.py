@@ -17,7 +17,16 @@ from typing import Any, NamedTuple
 from .. import packing
 from .usage import usage
 
-__all__ = ["Answer", "Copy", "Errand", "nothing", "run_packed"]
+__all__ = ["Answer", "Copy", "Errand", "nothing", "owners_here", "run_packed"]
+
+
+_here = threading.local()
+
+
+def owners_here() -> tuple[object, ...]:
+    """Those whose errands this thread is about, one within the other."""
+    owners: tuple[object, ...] = getattr(_here, "owners", ())
+    return owners
 
 
 class Answer(NamedTuple):
@@ -39,7 +48,7 @@ class Answer(NamedTuple):
 class Errand:
     """A call that the lender runs once at most, in this process or, as a copy, in another."""
 
-    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began")
+    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began", "owner")
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -50,6 +59,7 @@ class Errand:
         self._claims = [self]  # whoever takes it out decides whether this runs
         self._copied = False
         self.began: float | None = None  # here, in monotonic seconds
+        self.owner: object = None  # whose it is
 
     def __repr__(self) -> str:
         return "<Errand>"  # without the user's objects, whose own may fail
@@ -62,7 +72,9 @@ class Errand:
             return None
         cpu = time.thread_time()
         started = self.began = time.monotonic()
+        outer, _here.owners = owners_here(), (*owners_here(), self.owner)
         returned, value = _run(self._function, self._args, self._kwargs)
+        _here.owners = outer
         ended = time.monotonic()
         cpu = time.thread_time() - cpu
         return Answer(returned, value, False, started, ended, cpu, None, os.getpid())

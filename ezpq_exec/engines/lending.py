@@ -118,6 +118,8 @@ class Lending:
         """Hand a job to the lender."""
         lender = self.lender
         loan = place.loan = Loan(place, number, lender, payload)
+        if loan.errand is not None:
+            loan.errand.owner = self
         self.loans.add(loan)
         if lender.fault is not None:
             self._refuse(loan, lender.fault)

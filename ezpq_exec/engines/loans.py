@@ -57,6 +57,10 @@ class Loan:
             return self.errand.withdraw() or (refused and self.errand.began is None)
         return refused
 
+    def let_go(self) -> None:
+        """What became of it is told: the lender's future knows it, and is to keep nothing alive."""
+        self.errand = self.future = None
+
     def failed(self, cause: BaseException, seen: float) -> Outcome:
         """The outcome of a job that the lender could not carry, there or back."""
         return Outcome(Verdict.RAISED, cause, started=self.handed, ended=seen, exitcode=1)

@@ -110,8 +110,8 @@ def test_every_way_to_end_gives_its_place_back_once(
     """After many of each there is exactly as much room as at first."""
     executor = make_executor(2, max_pending=5, when_full="raise")
     can = executor.capabilities
-    if give_back in ("kill", "die") and not can.isolates:
-        pytest.skip("this engine has not: isolates")
+    if give_back in ("kill", "die") and not can.kills:
+        pytest.skip("this engine has not: kills")
     for _ in range(8):
         if give_back in ("cancel", "expire"):
             executor.pause()
@@ -207,6 +207,7 @@ def test_shutdown_wakes_a_submit_that_blocks(make_executor: Maker, gate: Gate) -
     assert sum(executor.stats().settled.values()) == 1
 
 
+@pytest.mark.lacks("borrows")
 def test_a_break_wakes_a_submit_that_blocks(make_executor: Maker, gate: Gate) -> None:
     executor = make_executor(1, max_pending=1, initializer=_hold_and_fail, initargs=(gate.path,))
     executor.submit(add, 1, 1)
@@ -335,18 +336,21 @@ def test_the_time_that_submit_blocks_is_not_waiting_time(make_executor: Maker, g
     assert future.info.submitted.timestamp() >= before - 0.01
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.parametrize("value", ["3", 2.0, True])
 def test_a_limit_is_an_integer(value: Any, new_engine: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match=f"max_pending.*{value!r}"):
         PriorityExecutor(1, engine=new_engine(), max_pending=value)
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_limit_is_positive(value: int, new_engine: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match=f"max_pending.*{value!r}"):
         PriorityExecutor(1, engine=new_engine(), max_pending=value)
 
 
+@pytest.mark.lacks("borrows")
 @pytest.mark.parametrize("value", ["wait", None, 3])
 def test_what_to_do_when_full_is_one_of_two(value: Any, new_engine: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="when_full must be one of"):
