@@ -21,6 +21,7 @@ _HOMES = {
     "JobFuture": "future",
     "JobInfo": "jobs",
     "JobKilled": "errors",
+    "JobStack": "whereabouts",
     "JobTimeout": "errors",
     "LaneStopped": "errors",
     "Plot": "plot",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from .reusable import get_reusable_executor as get_reusable_executor
     from .stats import Stats as Stats
     from .trace import to_trace as to_trace
+    from .whereabouts import JobStack as JobStack
 
 
 def __getattr__(name: str) -> Any:

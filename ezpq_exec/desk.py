@@ -13,13 +13,19 @@ from . import ending, exits
 from .commands import Command
 from .condition import SharedCondition, is_held
 from .engines.base import Engine, Line
+from .errors import UnsupportedOption
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
 from .offers import Handover
 from .places import Places
 from .scheduler import Scheduler
+from .whereabouts import Inquiry, JobStack, collect
 
 __all__ = ["Desk"]
+
+
+class _NotYetError(Exception):
+    """The question can be answered in the loop's next turn."""
 
 
 class Desk(Loop):
@@ -36,6 +42,9 @@ class Desk(Loop):
         def put(now: float) -> list[Command]:
             try:
                 value, commands = question(now)
+            except _NotYetError:
+                self.post(put)
+                return []
             except Exception as error:  # the question's fault, so the asker's to hear of
                 answer.set_exception(error)
                 return []
@@ -184,16 +193,24 @@ class Desk(Loop):
             with SharedCondition.lock():  # whoever fetches the answer resolves under it
                 if job.future is not None and job.future.done():
                     return False, []
+                if job.ahead:  # begun, as the answer that is under way from the job before it says
+                    raise _NotYetError
                 commands = self._scheduler.kill(job, now)
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
             return doomed, commands
 
         if not self.may_wait:
-            self.tell(ending.give_up, self._scheduler, job)
+            self.tell(self._give_up, job)
             # What was told to run may be in a letter that the loop has not read.
             runs = job.announced or job.state is not State.WAITING
             return job.state is not State.DONE and (not runs or self._engine.capabilities.kills)
         return bool(self.ask(question))
+
+    def _give_up(self, job: Job, now: float) -> list[Command]:
+        if job.ahead:
+            self.post(self._give_up, job)
+            return []
+        return ending.give_up(self._scheduler, job, now)
 
     def reprioritize(self, job: Job, priority: Any) -> bool:
         """Change the priority of `job` if it waits; whether it did."""
@@ -206,17 +223,39 @@ class Desk(Loop):
 
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""
-
-        def question(now: float) -> tuple[JobInfo, list[Command]]:
-            started = None
-            if job.state is State.RUNNING and job.slot is not None:
-                started = self._engine.begun(job.slot, job.number)
-            return describe(job, started=started, wall=time.time() - now, exception=None), []
-
         if not self.may_wait:
-            return question(time.monotonic())[0]
-        info: JobInfo = self.ask(question)
+            return self._describe(job, time.monotonic())
+        info: JobInfo = self.ask(lambda now: (self._describe(job, now), []))
         return info
+
+    def _describe(self, job: Job, now: float) -> JobInfo:
+        started = None
+        if job.state is State.RUNNING and job.slot is not None:
+            started = self._engine.begun(job.slot, job.number)
+        return describe(job, started=started, wall=time.time() - now, exception=None)
+
+    def whereabouts(self, timeout: float) -> list[JobStack]:
+        """Where each running job is; without a stack where none comes within `timeout` seconds.
+
+        Raises:
+            UnsupportedOption: the engine cannot tell.
+        """
+        if not self._engine.capabilities.dumps:
+            raise UnsupportedOption(
+                "dump() needs an engine that can say where a running job is, which this one cannot"
+            )
+
+        def question(now: float) -> tuple[list[Inquiry], list[Command]]:
+            jobs = sorted(self._scheduler.running_jobs(), key=lambda job: job.number)
+            inquiries = [Inquiry(self._describe(job, now)) for job in jobs]
+            for job, inquiry in zip(jobs, inquiries, strict=True):
+                if job.slot is None:
+                    inquiry.tell(None)
+                else:
+                    self._engine.ask_stack(job.slot, job.number, inquiry.tell)
+            return inquiries, []
+
+        return collect(self.ask(question), timeout)
 
     def call_back(self, callback: Callable[[], object]) -> None:
         """Have a user's callback called; here, in a fork, which has no thread for it."""

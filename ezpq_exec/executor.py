@@ -22,6 +22,7 @@ from .engines.choice import choose
 from .future import JobFuture
 from .options import Options
 from .stats import Stats, count
+from .whereabouts import JobStack
 
 __all__ = ["PriorityExecutor", "Stats"]
 
@@ -228,6 +229,19 @@ class PriorityExecutor(Executor):
         """Counts of jobs and workers, all of the same moment."""
         answer: Stats = self._loop.ask(lambda _: (count(self._scheduler), []))
         return answer
+
+    def dump(self, timeout: float = 5.0) -> list[JobStack]:
+        """Where each running job is in its code, at this moment, by their ids; the jobs go on.
+
+        Args:
+            timeout: seconds to wait for the answers. What has not come by then has no stack.
+
+        Raises:
+            TypeError, ValueError: `timeout` is not a positive number.
+            UnsupportedOption, RuntimeError: the engine cannot tell; a finalizer cannot wait for it.
+        """
+        check_timeout("timeout", timeout)
+        return self._loop.whereabouts(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs. Those that were submitted are finished; a paused executor resumes.

@@ -417,6 +417,7 @@ def test_death_under_a_job_fails_that_job_only() -> None:
     error = error_in(commands)
     assert isinstance(error, WorkerDied)
     assert (error.pid, error.exitcode, error.signal) == (7, -9, "SIGKILL")
+    assert "perhaps killed by the system for lack of memory" in str(error)
     assert runs(commands) == []
     assert alive.state is State.RUNNING
     assert runs(rig.scheduler.ready(slot_of(dead), 8, rig.now)) == [waiting]

@@ -308,3 +308,31 @@ class HoldsWhenUnpickled(Exception):
 def _held(gate: str) -> Exception:
     hold(gate)
     return HoldsWhenUnpickled(gate)
+
+
+def hold_and_exit(gate: str) -> NoReturn:
+    """End the process without a word when let go."""
+    hold(gate)
+    os._exit(3)
+
+
+def hold_at_sigterm(gate: str) -> None:
+    """Say so when SIGTERM comes, and end only when let go."""
+
+    def handler(*_: object) -> NoReturn:
+        hold(gate, "asked to end")
+        os._exit(4)
+
+    signal.signal(signal.SIGTERM, handler)
+    say(gate, os.getpid())
+    while True:
+        signal.pause()
+
+
+def be_deaf_and_exit(gate: str) -> NoReturn:
+    """Hear the signal for a stack dump only when let go, and end the process then."""
+    signals = {signal.SIGRTMAX - 1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    hold(gate)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    os._exit(3)

@@ -52,6 +52,7 @@ class Capabilities:
             crash is survived.
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
+        dumps: `Engine.ask_stack` is there.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
     """
@@ -64,6 +65,7 @@ class Capabilities:
     isolates: bool = False
     hands_over: bool = False
     queues: bool = False
+    dumps: bool = False
     quick: float = 0.0005
     borrows: bool = False
 
@@ -180,6 +182,14 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def begun(self, slot: int, number: int) -> float | None:
         """When job `number` began in `slot` (monotonic seconds); None if it has not."""
+
+    def ask_stack(self, slot: int, number: int, tell: Callable[[str | None], object]) -> None:
+        """Have `tell` called, once and soon, with where job `number` is now in `slot`.
+
+        It is called on the thread that calls this, now or in a later `wait`; with None where the
+        job does not run, or what runs it cannot tell.
+        """
+        raise NotImplementedError
 
     def works_here(self) -> bool:
         """Whether the calling thread is one that runs jobs. Any thread may call this."""

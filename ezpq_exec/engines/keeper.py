@@ -21,7 +21,7 @@ import socket
 import time
 
 from . import tree
-from .messages import MESSAGE_SIZE, Born, Died, Order
+from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
 from .stackdump import Dump
 from .worker import DEADLINE
@@ -94,7 +94,7 @@ class Keeper:
             if self._retiring:
                 os._exit(0)
 
-    def _say(self, message: Born | Died, *socks: socket.socket) -> None:
+    def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
         try:
             socket.send_fds(self._control, [pickle.dumps((type(message).__name__, *message))], fds)
@@ -120,7 +120,7 @@ class Keeper:
             ready = {descriptor for descriptor, _ in poll.poll(wait)}
             if self._parent in ready:
                 self._abandon()
-            if worker.dump.fileno() in ready and not worker.dump.drain():
+            if worker.dump.fileno() in ready and not self._overhear(worker):
                 poll.unregister(worker.dump.fileno())
             if self._alarm in ready:
                 tree.hush(self._alarm)
@@ -132,6 +132,25 @@ class Keeper:
             condemned = self._control.fileno() in ready and self._obey(worker)
             if condemned or self._is_due(worker):
                 return self._bury(worker, None)
+
+    def _overhear(self, worker: _Worker) -> bool:
+        """Take in what the worker writes unasked, or too late; False if it can write no more."""
+        was_due = worker.dump.is_due
+        can_come = worker.dump.drain()
+        if was_due and not worker.dump.is_due and worker.reason is None:
+            worker.dump.forget()  # or its death, by something else, would be blamed on that
+        return can_come
+
+    def _stack(self, worker: _Worker, ticket: int) -> str | None:
+        """Where the job of that ticket is, which goes on; None if it does not run."""
+        if self._page.running != ticket:
+            return None
+        if worker.reason is not None:
+            return worker.dump.text()  # it is as good as dead, and that is to be its last word
+        worker.dump.take(worker.pid)
+        stack = worker.dump.text()
+        worker.dump.forget()
+        return stack if self._page.running == ticket else None
 
     def _hear(self, worker: _Worker) -> bool:
         """Take over what the worker says of its deadlines; False if it can say no more."""
@@ -185,6 +204,9 @@ class Keeper:
                 os.kill(worker.pid, signal.SIGTERM)
                 self._leave_by = time.monotonic() + PATIENCE
             return False
+        if order.what == "dump":
+            self._say(Dumped(order.ticket, self._stack(worker, order.ticket)))
+            return False
         if order.what == "end":
             self._retiring = True
             return True
@@ -195,6 +217,8 @@ class Keeper:
     def _bury(self, worker: _Worker, exitcode: int | None) -> Died:
         """Make sure that the worker and all that it started are dead, and write its obituary."""
         ended, survivors = tree.exterminate(patience=PATIENCE)
+        if worker.dump.is_due:
+            self._overhear(worker)
         if exitcode is None:
             exitcode = ended.get(worker.pid)
         ticket = self._page.last

@@ -10,19 +10,20 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
 from .channel import Channel
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
-from .messages import MESSAGE_SIZE, Born, Died, Order
+from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
 
 __all__ = ["Link"]
 
-News = Union[Born, Died]
+News = Union[Born, Died, Dumped]
+_MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped)}
 
 
 class Link:
@@ -54,6 +55,7 @@ class Link:
         self.listening = False  # the loop waits there
         self.fetched = False  # whoever handed the last job over has waited there
         self.lookout = Lookout()
+        self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
         self.keeper: int | None = None  # its pidfd
         self.forced: str | None = None  # why it was killed, keeper and all
         self.root = roots.shared()
@@ -102,8 +104,22 @@ class Link:
             raise EOFError
         kind, *values = pickle.loads(data)
         socks = [socket.socket(fileno=descriptor) for descriptor in fds]
-        message: News = Born(*values) if kind == "Born" else Died(*values)
-        return message, socks
+        return _MESSAGES[kind](*values), socks
+
+    def ask_stack(self, tell: Callable[[str | None], object]) -> None:
+        """Have `tell` called with where the job in hand is. Whoever else asks has the same answer.
+
+        So the socket to the keeper, where a full buffer would lose an order to kill, is not filled.
+        """
+        askers = self.askers.setdefault(self.ticket, [])
+        askers.append(tell)
+        if len(askers) == 1:
+            self.order("dump", self.ticket)
+
+    def tell_stack(self, dumped: Dumped) -> None:
+        """The keeper's answer to `ask_stack`."""
+        for tell in self.askers.pop(dumped.ticket, ()):
+            tell(dumped.stack)
 
     def meet(self, born: Born, socks: Sequence[socket.socket]) -> None:
         """A new worker is up."""
@@ -165,6 +181,8 @@ class Link:
         self.ready = False
         self.ticket = self.number = 0
         self.ahead.clear()
+        for ticket in list(self.askers):
+            self.tell_stack(Dumped(ticket, None))
         if self.line is not None:
             self.line.hang_up()
         with self.lock:

@@ -21,7 +21,7 @@ from .answers import outcome_of
 from .base import Setup
 from .channel import SMALL, Frame, Kind, header
 from .link import Link
-from .messages import Born, Died
+from .messages import Born, Died, Dumped
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
@@ -115,6 +115,8 @@ class Lives(PicklingEngine):
             message, socks = news
             if isinstance(message, Died):
                 self._mourn(link, message)
+            elif isinstance(message, Dumped):
+                link.tell_stack(message)
             else:
                 self._greet(link, message, socks)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MESSAGE_SIZE", "Born", "Died", "Order"]
+__all__ = ["MESSAGE_SIZE", "Born", "Died", "Dumped", "Order"]
 
 MESSAGE_SIZE = 128 * 1024  # bytes; a stack dump is the longest part
 
@@ -29,11 +29,18 @@ class Died(NamedTuple):
     survivors: tuple[int, ...]
 
 
+class Dumped(NamedTuple):
+    """To the parent: where the job of that ticket was; None if it did not run, or could not tell."""
+
+    ticket: int
+    stack: str | None
+
+
 class Order(NamedTuple):
     """To the keeper.
 
     `what`: "kill" the worker for the job of `ticket`, for `reason`; "terminate" it, the same by
-    SIGTERM and only then by force; "renew" it, which is leaving, with the next; "retire" with it; "end" it and yourself.
+    SIGTERM and only then by force; "dump" its stacks while it runs that job, and let it go on; "renew" it, which is leaving, with the next; "retire" with it; "end" it and yourself.
     """
 
     what: str

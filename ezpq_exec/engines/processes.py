@@ -7,6 +7,7 @@ One thread drives all of this, and never waits but in `wait`.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from .. import packing
@@ -37,6 +38,7 @@ class ProcessEngine(Lives):
         isolates=True,
         hands_over=True,
         queues=True,
+        dumps=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -189,6 +191,14 @@ class ProcessEngine(Lives):
         if began is None and link.channel is not None:
             return link.channel.moved_at
         return began
+
+    def ask_stack(self, slot: int, number: int, tell: Callable[[str | None], object]) -> None:
+        """See `Engine.ask_stack`. It is the keeper that finds out."""
+        link = self._links.get(slot)
+        if link is None or link.number != number or link.channel is None:
+            tell(None)
+        else:
+            link.ask_stack(tell)
 
     def wake(self) -> None:
         """See `Engine.wake`."""

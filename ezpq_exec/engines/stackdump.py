@@ -27,11 +27,15 @@ if sys.platform == "linux":
 
 
 class Dump:
-    """The pipe between a worker, which writes, and its keeper, which reads."""
+    """The pipe between a worker, which writes, and its keeper, which reads.
+
+    `is_due`: the worker was asked for its stacks, and has not written them all.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self._text = b""
+        self.is_due = False
         self._last_frame = f" in {_outermost()}\n".encode()
 
     def become_source(self) -> None:
@@ -56,18 +60,27 @@ class Dump:
         except BlockingIOError:
             return True
         self._text = (self._text + text)[-_MOST_TEXT:]
+        if self._text.endswith((self._last_frame, _CUT)):
+            self.is_due = False
         return bool(text)
 
     def take(self, pid: int) -> None:
-        """Have the worker write its stacks, and wait until they are here, or will not come."""
-        self._text = b""
+        """Have the worker write its stacks, and wait until they are here, or will not come.
+
+        Where it still has to write those it was asked for before, these will do: such signals are
+        not merged, and it would write them twice.
+        """
+        if not self.is_due:
+            self._text = b""
         if _is_stopped(pid):
             return
-        os.kill(pid, _SIGNAL)
+        if not self.is_due:
+            os.kill(pid, _SIGNAL)
+            self.is_due = True
         until = time.monotonic() + _LONGEST_WAIT
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
-        while not self._text.endswith((self._last_frame, _CUT)):
+        while self.is_due:
             left = until - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000) or not self.drain():
                 return
@@ -78,6 +91,11 @@ class Dump:
             if not _is_readable(self._reader):
                 break
         return _without_ours(self._text.decode(errors="replace")) or None
+
+    def forget(self) -> None:
+        """What was written does not matter any more."""
+        if not self.is_due:
+            self._text = b""
 
     def close(self) -> None:
         """Let go of the reading end."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, NamedTuple
 
 from ..errors import UnsupportedOption
@@ -40,7 +43,7 @@ class _Gone(NamedTuple):
 class ThreadEngine(Engine):
     """Runs jobs in threads. A job that is past its timeout is settled, and keeps its slot."""
 
-    capabilities = Capabilities(hands_over=True)
+    capabilities = Capabilities(hands_over=True, dumps=True)
 
     def __init__(self) -> None:
         self._setup = Setup()
@@ -112,6 +115,18 @@ class ThreadEngine(Engine):
         last, when = worker.begun
         return when if last == number else None
 
+    def ask_stack(self, slot: int, number: int, tell: Callable[[str | None], object]) -> None:
+        """See `Engine.ask_stack`. A thread's frames are there to be read; it is not disturbed."""
+        worker = self._workers.get(slot)
+        stack = None
+        if worker is not None:
+            ident = self._threads[worker].ident or 0
+            frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+            text = _stack(ident, frames.get(ident))
+            # The frames were those of this job, if it has not ended and another begun meanwhile.
+            stack = text if worker.begun[0] == number else None
+        tell(stack)
+
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
         reports: list[Report] = []
@@ -140,6 +155,20 @@ class ThreadEngine(Engine):
             del self._workers[worker.slot]
         if self._closing and not self._threads:
             reports.append(Stopped())
+
+
+def _stack(ident: int, frame: FrameType | None) -> str | None:
+    """A thread's frames less our own, in the words of `faulthandler`; None if no job has any."""
+    lines: list[str] = []
+    while frame is not None and frame.f_code is not _execute.__code__:
+        code = frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
+        frame = frame.f_back
+    if frame is None:
+        return None  # it is between jobs
+    if not lines:
+        lines.append("  (in a function that is not written in Python)")
+    return "\n".join([f"Thread 0x{ident:016x} (most recent call first):", *lines])
 
 
 _here = threading.local()  # its `inbox`: of the engine whose jobs this thread runs
