@@ -43,7 +43,7 @@ class Desk(Loop):
             try:
                 value, commands = question(now)
             except _NotYetError:
-                self.post(put)
+                self.post_next(put)
                 return []
             except Exception as error:  # the question's fault, so the asker's to hear of
                 answer.set_exception(error)
@@ -208,7 +208,7 @@ class Desk(Loop):
 
     def _give_up(self, job: Job, now: float) -> list[Command]:
         if job.ahead:
-            self.post(self._give_up, job)
+            self.post_next(self._give_up, job)
             return []
         return ending.give_up(self._scheduler, job, now)
 

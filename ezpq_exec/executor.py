@@ -124,16 +124,6 @@ class PriorityExecutor(Executor):
             ExecutorFull: there are `max_pending` jobs that are not done; and `when_full` is
                 "raise", or this is a callback, a finalizer, or a job in one of the executor's
                 threads, none of which can wait for a job to end.
-
-        >>> from ezpq_exec import ExecutorFull
-        >>> with PriorityExecutor(1, engine="threads", max_pending=2, when_full="raise") as ex:
-        ...     ex.pause()
-        ...     first, second = ex.submit(abs, -1), ex.submit(abs, -2)
-        ...     try:
-        ...         ex.submit(abs, -3)
-        ...     except ExecutorFull as error:
-        ...         print(error)
-        there are 2 jobs that are not done, which is max_pending
         """
         return self._intake.submit(self._options, fn, args, kwargs)
 

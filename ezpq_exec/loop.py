@@ -69,6 +69,7 @@ class Loop:
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
+        self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, self._recount, places)
         self._done = False
         self._gate = Gate(places)
@@ -83,6 +84,10 @@ class Loop:
     def post(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """Have `event(*args, now)` happen on the loop, soon."""
         self._mail.post(event, *args)
+
+    def post_next(self, event: Callable[..., list[Command]], *args: Any) -> None:
+        """As `post`, on the loop's own thread: once what is under way now has been heard."""
+        self._later.append((event, *args))
 
     def tell(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """As `post`, for what a user asks for.
@@ -120,6 +125,8 @@ class Loop:
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
         self._settle()  # as late as can be: whoever is woken by that finds the GIL free
+        while self._later:
+            self.post(*self._later.popleft())
         if not self._mail.fall_asleep():
             timeout = 0.0
         reports = self._engine.wait(timeout)

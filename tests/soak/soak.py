@@ -1,6 +1,6 @@
 """Run a random mix of jobs, good and bad, and check that each ends as it must and nothing is left.
 
-    python tests/soak/run.py [--seconds N | --jobs N] [--seed S]
+    python tests/soak/soak.py [--seconds N | --jobs N] [--seed S]
 
 For CI: `--seconds 60`. By hand: `--seconds 3600`. It exits with 1 when a figure is off, and with 2,
 after all stacks and states, when nothing has ended for 20 seconds.
