@@ -266,6 +266,7 @@ def test_where_nothing_can_be_killed_a_lane_waits_until_the_job_returns(
 
 
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_a_lane_goes_on_after_a_death(make_executor: Maker) -> None:
     executor = make_executor(2)
     lane = executor.options(lane="a")

@@ -84,6 +84,7 @@ def test_without_retries_no_job_runs_twice(make_executor: Maker, trace: str) -> 
 
 
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_a_job_whose_worker_died_is_tried_again(make_executor: Maker, trace: str) -> None:
     future = make_executor(2).options(retries=1).submit(flaky, trace, 1, die, 1)
     assert future.result(PATIENCE) == 2
@@ -111,6 +112,7 @@ def test_a_job_that_runs_on_after_its_timeout_is_not_tried_again(
 
 
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_poison_stops_at_its_retries_and_harms_no_other_job(make_executor: Maker) -> None:
     """A job that kills its worker at each attempt says how many there were."""
     executor = make_executor(2)
@@ -127,6 +129,7 @@ def test_poison_stops_at_its_retries_and_harms_no_other_job(make_executor: Maker
 
 
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_failures_of_different_kinds_are_all_there(make_executor: Maker, trace: str) -> None:
     """The death of the first attempt is the context of what the second raised, and final."""
     options = make_executor(1).options(retries=3)

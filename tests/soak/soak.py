@@ -155,12 +155,24 @@ def warm_up(folder: Path) -> None:
         executor.submit(work.echoes, str(folder), 0, payload).result()
 
 
+def _with_plain_malloc() -> None:
+    """Begin anew with a malloc that gives back what is freed, so that what is left is a leak.
+
+    glibc's keeps a heap for each of many threads, and after large blocks were freed puts the next
+    ones there: that grows for a long time, and is nobody's.
+    """
+    plain = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    if not plain.keys() <= os.environ.keys():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **plain})
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=100.0)
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     given = parser.parse_args()
+    _with_plain_malloc()
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
         os.mkdir(f"{place}/warm")
