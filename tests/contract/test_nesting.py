@@ -111,7 +111,9 @@ def test_a_job_may_use(use: str, make_executor: Maker) -> None:
         assert future.result(PATIENCE) == [1, 2, 3]
 
 
+# A lender forks: its workers have the settings of Dask that other tests make in this process.
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_a_job_may_use_dask_with_processes(make_executor: Maker) -> None:
     assert make_executor(1).submit(in_dask, "processes").result(PATIENCE) == [1, 2, 3]
 

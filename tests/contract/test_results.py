@@ -153,7 +153,9 @@ def test_a_result_that_does_not_unpickle_fails_its_future_alone(make_executor: M
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 
+# A lender forks: its workers have whatever a library has installed in this process for pickling.
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")
 def test_an_exception_that_does_not_unpickle_is_told_in_words(make_executor: Maker) -> None:
     executor = make_executor(1)
     error = executor.submit(fail, TwoArguments, 1, 2).exception(PATIENCE)

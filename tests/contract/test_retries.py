@@ -146,6 +146,8 @@ def flaky_first_death(trace: str) -> None:
     raise ValueError("second")
 
 
+# A lender forks: its workers have whatever a library has installed in this process for pickling.
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_an_exception_that_cannot_be_carried_is_known_by_its_name(
     make_executor: Maker, trace: str
