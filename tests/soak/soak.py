@@ -163,7 +163,7 @@ def _with_plain_malloc() -> None:
     """
     plain = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
     if not plain.keys() <= os.environ.keys():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **plain})
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **plain})  # noqa: S606 - this program itself
 
 
 def main() -> int:
