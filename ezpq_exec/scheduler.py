@@ -65,7 +65,7 @@ class Scheduler(Promises):
             job.slot = job.pid = None
             job.attempt -= 1
         settled = self.settle(job, verdicts.cancelled(), now)
-        after = [] if slot is None else self.follow_up(slot, now)
+        after = [] if slot is None else self.follow_up(slot, now) or self.spread()
         return [settled, *after, *self.dispatch(now)]
 
     def reprioritized(self, job: Job, priority: Any, now: float) -> list[Command]:

@@ -239,6 +239,16 @@ def test_an_idle_slot_takes_from_the_queues() -> None:
     assert (queued[0].slot, running.slot) == (1, 0)
 
 
+def test_a_slot_whose_job_was_cancelled_takes_from_the_queues() -> None:
+    """A job that is told to run declines, as its future was cancelled; and nothing else waits."""
+    rig = Rig(2)
+    _, queued = rig.fed(1)
+    declines = rig.submit()
+    assert runs(rig.finish(rig.first[1], took=1.0)) == [declines]
+    assert Recall(0) in rig.scheduler.cancelled(declines, rig.now)
+    assert runs(rig.recall(0, *queued)) == queued
+
+
 def test_close_cancels_what_was_queued() -> None:
     """Closing finds what was taken back among what waits."""
     rig = Rig()
