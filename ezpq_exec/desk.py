@@ -34,6 +34,8 @@ class Desk(Loop):
 
     def __init__(self, engine: Engine, scheduler: Scheduler, places: Places | None = None) -> None:
         super().__init__(engine, scheduler, places=places)
+        self._is_submitting = False  # this and the next behind the gate's lock
+        self._put_off: list[Callable[[float], list[Command]]] = []
         exits.register(self)
 
     def ask(self, question: Callable[[float], tuple[Any, list[Command]]]) -> Any:
@@ -98,12 +100,28 @@ class Desk(Loop):
         """
         with self._gate.lock:
             self._gate.check()
-            if error is not None:
-                self.post(self._scheduler.rejected, job, error)
-            elif self._mail.is_unread or job.lane is not None or not self._offers.are_there:
-                self.post(self._submitted, job)
-            else:
-                self._hand_over_here(job)
+            outer, self._is_submitting = self._is_submitting, True
+            try:
+                self._pass_on(job, error)
+            finally:
+                self._is_submitting = outer
+                while self._put_off and not outer:
+                    self.post(self._put_off.pop(0))
+
+    def _pass_on(self, job: Job, error: BaseException | None) -> None:
+        if error is not None:
+            self.post(self._scheduler.rejected, job, error)
+        elif self._mail.is_unread or job.lane is not None or not self._offers.are_there:
+            self.post(self._submitted, job)
+        else:
+            self._hand_over_here(job)
+
+    def _post_last(self, event: Callable[[float], list[Command]]) -> None:
+        """Have the end begin: after the job that this thread submits, if it is a finalizer's doing."""
+        if self._is_submitting:
+            self._put_off.append(event)
+        else:
+            self.post(event)
 
     def _hand_over_here(self, job: Job) -> None:
         """Give the job to an idle slot on this thread. The loop reads the record behind the gate."""
@@ -156,7 +174,7 @@ class Desk(Loop):
         with self._gate.lock:
             if not self._gate.is_shut or cancel:
                 self._gate.shut()
-                self.post(functools.partial(self._scheduler.close, cancel=cancel))
+                self._post_last(functools.partial(self._scheduler.close, cancel=cancel))
 
     def abort(self, gentle: bool = False) -> bool:
         """Take no more, cancel those that wait, kill those that run; whether that can be done.
@@ -167,7 +185,7 @@ class Desk(Loop):
             return False
         with self._gate.lock:
             self._gate.shut()
-            self.post(functools.partial(ending.abort, self._scheduler, gentle=gentle))
+            self._post_last(functools.partial(ending.abort, self._scheduler, gentle=gentle))
         return self._engine.capabilities.kills
 
     def cancelled(self, job: Job) -> None:
