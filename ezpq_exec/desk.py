@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
 from . import ending, exits
@@ -251,10 +250,7 @@ class Desk(Loop):
         started = None
         if job.state is State.RUNNING and job.slot is not None:
             started = self._engine.begun(job.slot, job.number)
-        known = describe(job, started=started, wall=time.time() - now, exception=None)
-        # Told to run by the thread that submitted it, of which the loop has yet to hear.
-        unheard = job.announced and known.state is State.WAITING and job.place is None
-        return replace(known, state=State.RUNNING) if unheard else known
+        return describe(job, started=started, wall=time.time() - now, exception=None)
 
     def whereabouts(self, timeout: float) -> list[JobStack]:
         """Where each running job is; without a stack where none comes within `timeout` seconds.

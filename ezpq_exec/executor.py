@@ -5,24 +5,23 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Any, Literal, NoReturn, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from .assembly import assemble
 from .checks import (
     check_callable,
-    check_kills,
     check_limit,
     check_setup,
     check_timeout,
     check_workers,
 )
 from .configured import ConfiguredExecutor
-from .engines.base import Capabilities, Engine
+from .controls import ControlledExecutor
+from .engines.base import Engine
 from .engines.choice import choose
 from .future import JobFuture
 from .options import Options
-from .stats import Stats, count
-from .whereabouts import JobStack
+from .stats import Stats
 
 __all__ = ["PriorityExecutor", "Stats"]
 
@@ -30,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class PriorityExecutor(Executor):
+class PriorityExecutor(ControlledExecutor):
     """Runs calls in worker processes or threads, the most urgent first.
 
     It stands wherever `ProcessPoolExecutor` or `ThreadPoolExecutor` does; see `options` for what
@@ -88,31 +87,12 @@ class PriorityExecutor(Executor):
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
-        self._max_workers = parts.max_workers  # Dask reads it by this name
+        self._max_workers = parts.max_workers
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
         self._capabilities = parts.capabilities
         # At exit it is `exits` that finishes the loop, and at the right moment.
         weakref.finalize(self, self._loop.finish).atexit = False
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What its engine can do."""
-        return self._capabilities
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it takes jobs. It does if it is not shut down, not broken, and of this process."""
-        try:
-            self._loop.check_open()
-        except RuntimeError:
-            return False
-        return True
-
-    @property
-    def max_workers(self) -> int:
-        """How many jobs run at once."""
-        return self._max_workers
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
         """Have `fn(*args, **kwargs)` run; every argument is `fn`'s.
@@ -200,100 +180,3 @@ class PriorityExecutor(Executor):
         (3, 'sum', 1)
         """
         return ConfiguredExecutor(self, self._intake, self._options.but(options))
-
-    def pause(self) -> None:
-        """Start no job until `resume`. Those that run go on; those that come wait."""
-        self._loop.tell(self._scheduler.pause)
-
-    def resume(self) -> None:
-        """Start jobs again."""
-        self._loop.tell(self._scheduler.resume)
-
-    def resize(self, max_workers: int) -> None:
-        """Let `max_workers` jobs run at once from now on; what runs beyond that is let finish."""
-        check_workers("max_workers", max_workers)
-        self._max_workers = max_workers
-        self._loop.tell(self._scheduler.resize, max_workers)
-
-    def stats(self) -> Stats:
-        """Counts of jobs and workers, all of the same moment."""
-        answer: Stats = self._loop.ask(lambda _: (count(self._scheduler), []))
-        return answer
-
-    def dump(self, timeout: float = 5.0) -> list[JobStack]:
-        """Where each running job is in its code, at this moment, by their ids; the jobs go on.
-
-        Args:
-            timeout: seconds to wait for the answers. What has not come by then has no stack.
-
-        Raises:
-            TypeError, ValueError: `timeout` is not a positive number.
-            UnsupportedOption, RuntimeError: the engine cannot tell; a finalizer cannot wait for it.
-        """
-        check_timeout("timeout", timeout)
-        return self._loop.whereabouts(timeout)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more jobs. Those that were submitted are finished; a paused executor resumes.
-
-        Args:
-            wait: come back only when all is done, callbacks included, and no worker is left.
-            cancel_futures: cancel the jobs that wait.
-        """
-        self._loop.finish(cancel_futures)
-        if wait:
-            self._loop.join()
-
-    def kill_workers(self) -> None:
-        """Shut down at once: cancel the jobs that wait, kill those that run. It does not wait.
-
-        The futures of running jobs raise `JobKilled` once their processes, and all that these
-        started, are gone. `shutdown()` waits for that.
-
-        Raises:
-            UnsupportedOption: the engine cannot kill.
-
-        >>> ex = PriorityExecutor(1)
-        >>> ex.pause()
-        >>> future = ex.submit(abs, -1)
-        >>> ex.kill_workers()
-        >>> ex.shutdown()
-        >>> future.cancelled()
-        True
-        """
-        check_kills("kill_workers", self._capabilities)
-        self._loop.check_process()
-        self._loop.abort()
-
-    def terminate_workers(self) -> None:
-        """As `kill_workers`, but running jobs are sent SIGTERM, and killed only 5 seconds later.
-
-        So a job may put something in order by a handler for SIGTERM. It cannot finish: its future
-        raises `JobKilled` in any case. On Windows there is no SIGTERM, and it is killed.
-
-        Raises:
-            UnsupportedOption: the engine cannot kill.
-        """
-        check_kills("terminate_workers", self._capabilities)
-        self._loop.check_process()
-        self._loop.abort(gentle=True)
-
-    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        """Shut down and wait; where Ctrl-C ends the block, or the waiting, kill what can be killed.
-
-        What waits is cancelled then, and running jobs end as by `kill_workers`. A job that runs in
-        a thread cannot be killed, and is waited for.
-        """
-        if kind is None or not issubclass(kind, KeyboardInterrupt):
-            try:
-                self.shutdown(wait=True)
-            except KeyboardInterrupt:
-                self._loop.abort()
-                self._loop.join()
-                raise
-        else:
-            self._loop.abort()
-            self._loop.join()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an executor cannot be pickled: a job that needs one can make its own")

@@ -40,15 +40,26 @@ class Intake:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         packed_function: Any = None,
-        number: int = 0,
     ) -> JobFuture[Any]:
-        """Accept one call. `number`: the job's, if it has one already.
+        """Accept one call.
 
         Raises:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
         """
         check_callable(function)
+        return self._accept(options, function, args, kwargs, packed_function)
+
+    def _accept(
+        self,
+        options: Options,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        packed_function: Any,
+        number: int = 0,
+    ) -> JobFuture[Any]:
+        """Make a job, of that number if it has one, and hand it to the loop."""
         self._loop.check_open()
         call = Call(function, args, kwargs or _NOTHING)
         error = payload = None
@@ -122,7 +133,6 @@ class BoundedIntake(Intake):
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         packed_function: Any = None,
-        number: int = 0,
     ) -> JobFuture[Any]:
         """As `Intake.submit`, once there is a place.
 
@@ -134,7 +144,7 @@ class BoundedIntake(Intake):
         number = next(self._numbers)
         try:
             self._places.take(number, self._loop.may_wait_for_place)
-            return super().submit(options, function, args, kwargs, packed_function, number)
+            return self._accept(options, function, args, kwargs, packed_function, number)
         except BaseException:
             # Not taken, or else struck by Ctrl-C on its last steps: a job whose future nobody has.
             self._places.give_back(number)

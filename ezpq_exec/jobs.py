@@ -216,6 +216,8 @@ def describe(
         return None if moment is None else datetime.fromtimestamp(moment + wall, timezone.utc)
 
     state = job.state
+    if state is State.WAITING and job.announced and job.place is None:
+        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
     done = state is State.DONE
     began = job.started if job.started is not None or done else started
     if state is State.WAITING:

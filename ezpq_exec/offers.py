@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from .engines.base import Engine, Line
-from .jobs import Job, Outcome
+from .jobs import Job
 
 __all__ = ["Handover", "Offers"]
 
@@ -43,11 +43,6 @@ class Handover:
         self.claimed = False
         self.line: Line | None = None
         self.read = False
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """The answer, if it was fetched."""
-        return None if self.line is None else self.line.outcome
 
     def hand_back(self) -> None:
         """The answer was fetched: the slot can be taken again, if the loop has not woken since."""

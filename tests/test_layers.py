@@ -20,7 +20,7 @@ LAYERS = [
     "engines.*",
     "courier exits mailbox places gate condition offers handed resolver loop whereabouts desk",
     "excerpt extras progress",
-    "future checks configured lanetable intake assembly mapping automap executor completed",
+    "future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
     "records tracks",
     "frame trace plots.* joblog",

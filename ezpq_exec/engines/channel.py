@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import NamedTuple, Union
 
-__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send"]
+__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send", "shut"]
 
 Bytes = Union[bytes, bytearray, memoryview]
 Head = tuple[int, int, int, float, float, float, int]
@@ -158,6 +158,15 @@ def send(sock: socket.socket, head: bytes, body: Bytes) -> None:
         sock.sendall(body)
 
 
+def shut(sock: socket.socket) -> None:
+    """Close, so that the other end sees it, whoever else holds the descriptor."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the other end is gone already
+    sock.close()
+
+
 class Channel:
     """The parent's end: non-blocking, with what could not yet be sent."""
 
@@ -209,10 +218,6 @@ class Channel:
                 return frames
 
     def close(self) -> None:
-        """Let go, so that the worker sees the end, whoever else holds the descriptor."""
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the worker's end is gone already
-        self.sock.close()
+        """Let go, so that the worker sees the end."""
+        shut(self.sock)
         self._unsent.clear()

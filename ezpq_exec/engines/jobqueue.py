@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 
-from .channel import HEADER, SMALL, Frame, Kind, Reader, header
+from .channel import HEADER, SMALL, Frame, Kind, Reader, header, shut
 
 __all__ = ["BRISK", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
 
@@ -132,12 +132,8 @@ class JobQueue:
             self._patience = patience
 
     def close(self) -> None:
-        """Let go, so that the worker sees the end, whoever else holds the descriptors."""
-        try:
-            self.entry.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the worker's end is gone already
-        self.entry.close()
+        """Let go, so that the worker sees the end."""
+        shut(self.entry)
         self._exit.close()
 
 

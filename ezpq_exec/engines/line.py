@@ -35,6 +35,7 @@ class Line:
         "_lock",
         "_lookout",
         "_messages",
+        "_outcome",
         "_page",
         "_queue",
         "over",
@@ -60,6 +61,7 @@ class Line:
         self._page = page
         self._lookout = lookout
         self._messages: list[bytes] = []
+        self._outcome: Outcome | None = None
 
     def wait(self, timeout: float | None) -> None:
         """Sleep until the answer is here, or it is clear that it will not come, or for `timeout` s.
@@ -96,8 +98,10 @@ class Line:
     @property
     def outcome(self) -> Outcome | None:
         """What the worker answered, if that came this way."""
-        frame = self._frame()
-        return None if frame is None else outcome_of(frame)
+        if self._outcome is None:  # it is asked for by the one who waits, and by the loop
+            frame = self._frame()
+            self._outcome = None if frame is None else outcome_of(frame)
+        return self._outcome
 
     def _frame(self) -> Frame | None:
         last = self._messages[-1] if self._messages else b""
