@@ -39,7 +39,7 @@ from .jobs import Job, Outcome, State, Verdict
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
+from .reports import Finished, Lost, Ready, Recalled, Report, Stopped, Strayed, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -176,6 +176,14 @@ class Loop:
         if isinstance(report, Unstartable):
             slot, cause, fatal, died = report
             return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+        return self._hear_more(report, now)
+
+    def _hear_more(self, report: Recalled | Strayed | Stopped, now: float) -> list[Command]:
+        """Hear what comes more rarely."""
+        if isinstance(report, Recalled):
+            return self._scheduler.recalled(*report, now)
+        if isinstance(report, Strayed):
+            return self._scheduler.strayed(*report, now)
         self._done = True
         return []
 

@@ -7,7 +7,17 @@ from typing import NamedTuple, Union
 
 from .jobs import Outcome, Verdict
 
-__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Stopped", "Unstartable"]
+__all__ = [
+    "Finished",
+    "Loss",
+    "Lost",
+    "Ready",
+    "Recalled",
+    "Report",
+    "Stopped",
+    "Strayed",
+    "Unstartable",
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,21 @@ class Lost(NamedTuple):
     loss: Loss
 
 
+class Recalled(NamedTuple):
+    """These jobs, which were given to `slot`, have come back: they have not begun, and will not."""
+
+    slot: int
+    numbers: list[int]
+
+
+class Strayed(NamedTuple):
+    """Job `number` is lost, and the others that were given to `slot` are not."""
+
+    slot: int
+    number: int
+    loss: Loss
+
+
 class Unstartable(NamedTuple):
     """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
 
@@ -72,4 +97,4 @@ class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Stopped]
+Report = Union[Ready, Finished, Lost, Recalled, Strayed, Unstartable, Stopped]
