@@ -34,7 +34,7 @@ from ezpq_exec import (
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.borrowed import BorrowedEngine
 from ezpq_exec.engines.errand import Errand, Parcel
-from ezpq_exec.engines.lender import capacity_of
+from ezpq_exec.engines.lender import Lender, capacity_of
 from ezpq_exec.jobs import Call
 from ezpq_exec.reports import Finished, Ready, Stopped
 from gates import PATIENCE, Gate, hold
@@ -465,6 +465,17 @@ def test_a_timeout_counts_from_the_start_where_a_lender_says_that_a_job_runs() -
         future.set_running_or_notify_cancel()
         future.set_result(call())
         assert second.result(PATIENCE) == 2
+
+
+def test_a_strangers_job_has_begun_unless_it_is_one_that_would_have_said_so() -> None:
+    lender = Lender(Far())
+    waiting: Future[Any] = Future()
+    running: Future[Any] = Future()
+    running.set_running_or_notify_cancel()
+    assert lender.has_begun(waiting)
+    assert lender.has_begun(running)
+    assert not lender.has_begun(waiting)
+    assert not Lender(ThreadPoolExecutor(1)).has_begun(waiting)
 
 
 def test_equal_calls_have_different_tokens() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import sys
@@ -238,7 +239,7 @@ def lanes_are_kept(case: Case) -> None:
         jobs = [lane.submit(sleep_for, 0.001) for _ in range(10)]
         wait(jobs, PATIENCE)
         assert began_in_order(jobs)
-        for one, next_one in zip(jobs, jobs[1:], strict=False):
+        for one, next_one in itertools.pairwise(jobs):
             assert one.info.ended is not None
             assert next_one.info.started is not None
             assert one.info.ended <= next_one.info.started

@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from lent import LENDERS, PROMISES
 
 HERE = Path(__file__).resolve().parent
@@ -41,9 +40,7 @@ def _why_not(name: str) -> str | None:
         return f"{package} is not installed; the extra peers brings it"
     if name == "mpi4py" and _mpiexec() is None:
         return "there is no mpiexec; the extra peers brings one for Linux"
-    if name == "stdlib interpreters" and not hasattr(
-        concurrent.futures, "InterpreterPoolExecutor"
-    ):
+    if name == "stdlib interpreters" and not hasattr(concurrent.futures, "InterpreterPoolExecutor"):
         return "InterpreterPoolExecutor comes with Python 3.14"
     if name in LISTEN_EVERYWHERE and not _has_namespaces():
         return f"{name} listens on every address, and needs a network of its own (unshare, ip)"
@@ -78,7 +75,9 @@ def _tried(name: str) -> tuple[dict[str, str | None], str]:
         errors.seek(0)
         said = errors.read()
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("[")]
-    return {promise: fault for promise, fault, _ in lines}, f"exit code {program.returncode}\n{said}"
+    return {
+        promise: fault for promise, fault, _ in lines
+    }, f"exit code {program.returncode}\n{said}"
 
 
 @pytest.mark.timeout(LIMIT + 30)
