@@ -18,6 +18,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import time
 
 from . import tree
@@ -25,6 +26,9 @@ from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
 from .stackdump import Dump
 from .worker import DEADLINE
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["PATIENCE", "Keeper"]
 

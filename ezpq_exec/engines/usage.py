@@ -7,15 +7,15 @@ import time
 
 __all__ = ["usage"]
 
-try:
-    import resource
-except ImportError:  # Windows
+if sys.platform == "win32":
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process; its peak is not known."""
         return time.process_time(), 0
 
 else:
+    import resource
+
     _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
     def usage() -> tuple[float, int]:
