@@ -115,7 +115,7 @@ fs[0].result()
 
 
 def test_ctrl_c_leaves_a_block_around_asyncio(gate: Gate, tmp_path: Path) -> None:
-    """asyncio makes a cancellation of it first; outside of `asyncio.run` it is Ctrl-C again."""
+    """Where it is a cancellation first; outside of `asyncio.run` it is Ctrl-C again."""
     code = """
 import asyncio
 
