@@ -13,9 +13,10 @@ from gates import PATIENCE
 
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
-KEEPERS = """
-keeper line link lives page processes root roots stackdump switchboard tree weight
-""".split()
+KEEPERS = [
+    *("keeper", "line", "link", "lives", "page", "processes", "root", "roots", "scales"),
+    *("stackdump", "switchboard", "tree"),
+]
 
 PROGRAM = """
 import csv, os, sys, threading, time

@@ -102,21 +102,21 @@ with executor(1) as ex:
 
 def test_ctrl_c_ends_what_the_reusable_executor_runs(gate: Gate, tmp_path: Path) -> None:
     """Nobody shuts that down, so it is the interpreter's exit that ends its jobs."""
-    code = """
+    program = """
 from ezpq_exec import get_reusable_executor
 ex = get_reusable_executor(2)
 fs = [ex.submit(hold, GATE) for _ in range(6)]
 tell("ready")
 fs[0].result()
 """
-    code, text = is_interrupted(code, gate, tmp_path)
+    code, text = is_interrupted(program, gate, tmp_path)
     assert code == -signal.SIGINT
     assert text.count("Traceback") == 1, text
 
 
 def test_ctrl_c_leaves_a_block_around_asyncio(gate: Gate, tmp_path: Path) -> None:
     """Where it is a cancellation first; outside of `asyncio.run` it is Ctrl-C again."""
-    code = """
+    program = """
 import asyncio
 
 async def main():
@@ -127,7 +127,7 @@ with executor() as ex:
     fs = [ex.submit(hold, GATE) for _ in range(6)]
     asyncio.run(main())
 """
-    code, text = is_interrupted(code, gate, tmp_path)
+    code, text = is_interrupted(program, gate, tmp_path)
     assert code == -signal.SIGINT
     assert "KeyboardInterrupt" in text
 
