@@ -152,6 +152,15 @@ def flood(gate: str, size: int, count: int) -> int:
     return count
 
 
+def flood_and_count(gate: str, size: int, path: str) -> None:
+    """As `flood`, for ever, with the number of records logged so far in a file."""
+    say(gate, os.getpid())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    for number in range(10**6):
+        log.info("%d %s", number, "x" * size)
+        os.pwrite(descriptor, b"%7d" % (number + 1), 0)
+
+
 def flood_in_thread(gate: str, size: int, count: int) -> int:
     threading.Thread(target=flood, args=(gate, size, count)).start()
     return count
