@@ -24,6 +24,7 @@ from .switchboard import Switchboard
 __all__ = ["ProcessEngine"]
 
 _AT_ONCE = socket.MSG_DONTWAIT
+_MOST_MEMORY = 2**63 - 1  # bytes: what goes into a frame
 
 
 class ProcessEngine(Lives):
@@ -40,6 +41,7 @@ class ProcessEngine(Lives):
         queues=True,
         dumps=True,
         relays=True,
+        limits_memory=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -62,7 +64,9 @@ class ProcessEngine(Lives):
         self._board.watch(link.control.fileno(), self._on_control, link)
         self._board.watch(link.tombstone, self._on_tombstone, link)
 
-    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+    def run(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int = 0
+    ) -> None:
         """See `Engine.run`."""
         link = self._links.get(slot)
         if link is None:
@@ -70,7 +74,14 @@ class ProcessEngine(Lives):
         link.ticket = next(self._tickets)
         link.number = number
         link.is_large = len(payload) > SMALL
-        self._send(link, header(link.ticket, Kind.CALL, payload, timeout or 0.0), payload)
+        head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
+        self._send(link, head, payload)
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """See `Engine.run_within`. More than any machine has is as good as no limit."""
+        self.run(slot, number, payload, timeout, min(memory_limit, _MOST_MEMORY))
 
     def hand_over(
         self,
