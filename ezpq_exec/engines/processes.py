@@ -44,6 +44,7 @@ class ProcessEngine(Lives):
         hands_over=True,
         queues=True,
         dumps=True,
+        relays=True,
         limits_memory=True,
     )
 
@@ -214,6 +215,12 @@ class ProcessEngine(Lives):
             tell(None)
         else:
             link.ask_stack(tell)
+
+    def hear(self, slot: int, wanted: bool) -> None:
+        """See `Engine.hear`."""
+        link = self._links.get(slot)
+        if link is not None and link.channel is not None:
+            self._board.listen(link.channel.sock.fileno(), wanted)
 
     def wake(self) -> None:
         """See `Engine.wake`."""
