@@ -135,11 +135,13 @@ class Lookahead(Attempts):
         begin = self._begin_aside(job, slot)
         return [begin, *self.conclude(job, outcome, now)]
 
-    def strayed(self, index: int, number: int, loss: Loss, now: float) -> list[Command]:
-        """One of the jobs that `slot` was given is lost, and the others are not."""
+    def strayed(self, index: int, number: int, loss: Loss | None, now: float) -> list[Command]:
+        """One of the jobs that `slot` was given is lost, or came back undone (None)."""
         slot = self.slots.get(index)
         if slot is None:
             return []
+        if loss is None:
+            return self.recalled(index, [number], now)
         job = slot.job
         if job is None or job.number != number:
             job = _find(slot, number)

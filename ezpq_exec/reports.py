@@ -12,8 +12,8 @@ __all__ = [
     "Loss",
     "Lost",
     "Ready",
-    "Recalled",
     "Report",
+    "Said",
     "Stopped",
     "Strayed",
     "Unstartable",
@@ -71,19 +71,12 @@ class Lost(NamedTuple):
     loss: Loss
 
 
-class Recalled(NamedTuple):
-    """These jobs, which were given to `slot`, have come back: they have not begun, and will not."""
-
-    slot: int
-    numbers: list[int]
-
-
 class Strayed(NamedTuple):
-    """Job `number` is lost, and the others that were given to `slot` are not."""
+    """Job `number` is lost, or came back undone (None); the others that `slot` was given are not."""
 
     slot: int
     number: int
-    loss: Loss
+    loss: Loss | None
 
 
 class Unstartable(NamedTuple):
@@ -95,8 +88,21 @@ class Unstartable(NamedTuple):
     died: bool = False
 
 
+class Said(NamedTuple):
+    """The worker of `slot` logged something, or was warned, in job `number`; 0: in none.
+
+    `kind`: which of the two. `body`: what, as it came. Nothing is to be decided about it.
+    """
+
+    slot: int
+    number: int
+    pid: int | None
+    kind: int
+    body: bytes | bytearray | memoryview
+
+
 class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Recalled, Strayed, Unstartable, Stopped]
+Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Stopped]

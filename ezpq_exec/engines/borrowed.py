@@ -19,7 +19,7 @@ from .. import packing
 from ..errors import UnsupportedOption
 from ..inbox import Inbox
 from ..jobs import Call, Verdict
-from ..reports import Finished, Loss, Lost, Recalled, Report, Stopped, Strayed, Unstartable
+from ..reports import Finished, Loss, Lost, Report, Stopped, Strayed, Unstartable
 from .base import Capabilities, Engine, Setup
 from .errand import Answer, owners_here
 from .lender import capacity_of, is_end
@@ -60,6 +60,7 @@ class BorrowedEngine(Engine):
             queues=lender.is_prompt,
             quick=QUICK,
             borrows=True,
+            relays=not lender.isolates,
         )
         self._places: dict[int, Place] = {}
         self._closing = False
@@ -223,7 +224,7 @@ class BorrowedEngine(Engine):
             return Finished(slot, loan.number, outcome_of(answer, loan.handed, seen))
         if answer is None and loan.ticket is not None:
             lender.sees_board = loan.is_in_doubt
-            return Recalled(slot, [loan.number])
+            return Strayed(slot, loan.number, None)
         odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
         return Finished(slot, loan.number, loan.failed(odd, seen))
 
@@ -239,9 +240,7 @@ class BorrowedEngine(Engine):
         begun = None if loan.is_unbegun(refused, self._lending.board) else loan.handed
         loss = Loss(begun=begun, ended=seen, cause=cause)
         if len(place.loans) > 1:  # the others are still to be heard of
-            return (
-                Recalled(slot, [loan.number]) if begun is None else Strayed(slot, loan.number, loss)
-            )
+            return Strayed(slot, loan.number, None if begun is None else loss)
         if not self._closing and self._places.get(slot) is place:
             self._places[slot] = Place(slot)
             self._lending.engage(slot)

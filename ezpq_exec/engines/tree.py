@@ -12,8 +12,12 @@ import functools
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Collection, Iterable
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = [
     "adopt_orphans",
