@@ -129,6 +129,7 @@ class BorrowedEngine(Engine):
         if place is None:
             return False
         loan = Loan(place, number, payload)
+        loan.is_ahead = True
         ahead = self._lending.lends_ahead(loan, len(self._places))
         if place.admit(loan, ahead=ahead):
             self._bundle.append(loan)
@@ -150,8 +151,9 @@ class BorrowedEngine(Engine):
         place = self._places.get(slot)
         if place is None:
             return []
-        behind = list(place.loans.values())[1:]
-        back = [loan.number for loan in reversed(behind) if loan.take_back(self._lending.board)]
+        board = self._lending.board
+        ahead = [each for each in reversed(place.loans.values()) if each.is_ahead or each.is_undone]
+        back = [loan.number for loan in ahead if loan.take_back(board)]
         for number in back:
             del place.loans[number]
         return back[::-1]
@@ -197,7 +199,9 @@ class BorrowedEngine(Engine):
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
         self._set_out()
-        reports: list[Report] = []
+        reports = self._returns.fetch()
+        if reports:
+            timeout = 0.0
         for item in self._inbox.take(self._returns.patience(timeout)):
             if isinstance(item, (Landed, Refused)):
                 reports += self._returns.unload(item)

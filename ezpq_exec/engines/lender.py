@@ -33,7 +33,7 @@ class Lender:
     """One executor of somebody else's.
 
     Attributes:
-        is_prompt: it is quick, and has back what is cancelled before it is at it.
+        is_prompt: it is quick, and so can be lent jobs ahead of their turn.
         is_here: it runs jobs in this process.
         isolates: it runs jobs in processes of their own.
         packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
@@ -60,6 +60,7 @@ class Lender:
         self.served = False
         self.sees_board = True
         self.pace = 1.0
+        self._takes_several = not (self.is_here and _pickles(executor))
         self._most = MOST
         self._whole = 0  # calls that came back with all done, since one did not
         self.fault: BaseException | None = None
@@ -88,7 +89,7 @@ class Lender:
     @property
     def most(self) -> int:
         """How many jobs go in one call: several, while they take next to no time."""
-        return self._most if self.pace < BRISK else 1
+        return self._most if self.pace < BRISK and self._takes_several else 1
 
     def learn(self, *, whole: bool) -> None:
         """Several jobs came back from one call; were they all done?"""
@@ -121,6 +122,11 @@ class Lender:
         except BaseException:  # that says nothing
             return False
         return False
+
+
+def _pickles(executor: Executor) -> bool:
+    """Whether it is Python 3.14's pool of interpreters, whose `submit` is that of threads."""
+    return any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(executor).__mro__)
 
 
 def errand_of(payload: Any) -> Errand | None:

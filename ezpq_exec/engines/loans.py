@@ -19,8 +19,8 @@ __all__ = ["Arrived", "Bundle", "Landed", "Loan", "Place", "Refused", "outcome_o
 class Place:
     """A slot.
 
-    `loans`: what was given to it, by number; the first is the one that it is said to be at. Only
-    the loop's thread looks at them, and whoever hands the first one over.
+    `loans`: what was given to it, by number, until what became of it is told. Only the loop's thread
+    looks at them, and whoever hands over the only one.
     `door`: those of them that wait here until the one before them has ended. `lock` guards it, and
     `in_hand`, the number of those that do not.
     """
@@ -65,11 +65,13 @@ class Loan:
         is_back: it was taken back, and whatever comes of it is nobody's concern.
         is_in_doubt: it was to be taken back, and may have begun, or may come back undone.
         is_told: what it came to was reported.
+        is_ahead: it was lent ahead of its turn, or waits at the door.
+        is_undone: it came back, and has not begun.
     """
 
     __slots__ = (
-        *("bundle", "cell", "claims", "errand", "is_back", "is_in_doubt", "is_told", "number"),
-        *("payload", "place", "ticket"),
+        *("bundle", "cell", "claims", "errand", "is_ahead", "is_back", "is_in_doubt"),
+        *("is_told", "is_undone", "number", "payload", "place", "ticket"),
     )
 
     def __init__(self, place: Place, number: int, payload: Any) -> None:
@@ -84,11 +86,13 @@ class Loan:
         self.is_back = False
         self.is_in_doubt = False
         self.is_told = False
+        self.is_ahead = False
+        self.is_undone = False
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing more is to be said of it."""
-        return self.is_back or self.is_told
+        return self.is_back or self.is_told or self.is_undone
 
     @property
     def handed(self) -> float:
@@ -104,8 +108,12 @@ class Loan:
         return True
 
     def take_back(self, board: Board | None) -> bool:
-        """Have it back; False if that is too late, or not certain. On the loop's thread."""
-        if self.claim() or (self.bundle is not None and self.bundle.cancel()):
+        """Have it back; False if that is too late, or not certain. On the loop's thread.
+
+        The lender's future is not cancelled: if the standard library's pool broke at that moment, it
+        would stumble over it, and leave all others unresolved (seen in CPython 3.11).
+        """
+        if self.is_undone or self.claim():
             self.is_back = True
         elif self.ticket is not None and board is not None:
             self.is_in_doubt = True
@@ -159,10 +167,6 @@ class Bundle:
         self.is_over = False
         for loan in loans:
             loan.bundle = self
-
-    def cancel(self) -> bool:
-        """Take back the one job that there is, if the lender has not begun it."""
-        return len(self.members) == 1 and self.future is not None and self.future.cancel()
 
 
 class Arrived(NamedTuple):

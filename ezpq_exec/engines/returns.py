@@ -22,7 +22,7 @@ from .loans import Arrived, Bundle, Landed, Loan, Place, Refused, outcome_of
 
 __all__ = ["Returns"]
 
-LOOK = 0.005  # seconds after which a bundle is looked at
+LOOK = 0.01  # seconds after which a bundle is looked at
 
 
 class Returns:
@@ -37,6 +37,7 @@ class Returns:
         self._lending = lending
         self._renew = renew
         self._watched: deque[Bundle] = deque()
+        self._looked_at: list[Bundle] = []
 
     # Looking after bundles ----------------------------------------------------------------------
 
@@ -56,29 +57,24 @@ class Returns:
         return left if timeout is None else min(timeout, left)
 
     def look(self) -> list[Report]:
-        """Look at the bundles that are due."""
+        """Have what has not begun taken back from the bundles that are due."""
         reports: list[Report] = []
         while self._watched and self._watched[0].due <= time.monotonic():
             bundle = self._watched.popleft()
             if not bundle.is_over:
-                reports += self._look_at(bundle)
+                self._looked_at.append(bundle)
+                late = {loan.place.slot: loan for loan in bundle.loans if not loan.is_settled}
+                reports += [Strayed(slot, loan.number, None) for slot, loan in late.items()]
         return reports
 
-    def _look_at(self, bundle: Bundle) -> list[Report]:
-        board = self._lending.board
-        # From the last to the first: so all that ended before the one that has begun last is known.
-        for loan in reversed(bundle.loans):
-            if not loan.is_settled:
-                loan.take_back(board)
+    def fetch(self) -> list[Report]:
+        """Fetch the answers from those bundles: of what is left there, only the last may still run."""
         reports: list[Report] = []
-        for loan in bundle.loans:
-            if loan.place.loans.get(loan.number) is not loan:
-                continue  # it was told of, or taken back before
-            if loan.is_back:
-                reports.append(Strayed(loan.place.slot, loan.number, None))
-                del loan.place.loans[loan.number]
-            elif (answer := self._left_on_page(loan)) is not None:
-                reports.append(self._finish(loan, answer, time.monotonic()))
+        while self._looked_at:
+            for loan in self._looked_at.pop().loans:
+                answer = None if loan.is_settled else self._left_on_page(loan)
+                if answer is not None:
+                    reports.append(self._finish(loan, answer, time.monotonic()))
         return reports
 
     def _left_on_page(self, loan: Loan) -> Answer | None:
@@ -117,7 +113,8 @@ class Returns:
                 reports.append(self._report(loan, answers[index], back.seen))
             else:
                 reports.append(self._explain(loan, back))
-            loan.place.loans.pop(loan.number, None)
+            if not loan.is_undone:
+                loan.place.loans.pop(loan.number, None)
         for loan in bundle.loans:
             if loan.cell is not None and board is not None:
                 board.clear(loan.cell)
@@ -160,9 +157,14 @@ class Returns:
         if isinstance(answer, Answer):
             return self._finish(loan, answer, seen)
         if answer is None and (loan.ticket is not None or len(self._mates(loan)) > 1):
-            return Strayed(loan.place.slot, loan.number, None)
+            return self._undone(loan)
         odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
         return Finished(loan.place.slot, loan.number, loan.failed(odd, seen))
+
+    @staticmethod
+    def _undone(loan: Loan) -> Report:
+        loan.is_undone = True
+        return Strayed(loan.place.slot, loan.number, None)
 
     @staticmethod
     def _mates(loan: Loan) -> Any:
@@ -192,12 +194,12 @@ class Returns:
         broken = lender is not None and lender.fault is not None
         if not broken and not isinstance(cause, CancelledError):
             if len(self._mates(loan)) > 1 and loan.is_unbegun(refused, board):
-                return Strayed(slot, loan.number, None)  # another's, with which it went
+                return self._undone(loan)  # it was another's fault, with which it went
             return Finished(slot, loan.number, loan.failed(cause, seen))
         begun = None if loan.is_unbegun(refused, board) else loan.handed
         loss = Loss(begun=begun, ended=seen, cause=cause)
         if len(place.loans) > 1:  # the others are still to be heard of
-            return Strayed(slot, loan.number, None if begun is None else loss)
+            return self._undone(loan) if begun is None else Strayed(slot, loan.number, loss)
         self._renew(place)
         return Lost(slot, loss)
 
