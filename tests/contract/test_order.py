@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Maker
+from conftest import Maker, eventually
 from ezpq_exec import JobFuture, JobTimeout, PriorityExecutor, QueueTimeout, Verdict
 from gates import PATIENCE, Gate, hold
 from workload import add, say_and_return
