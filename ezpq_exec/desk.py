@@ -81,7 +81,8 @@ class Desk(Loop):
 
     def may_wait_for_place(self) -> bool:
         """Whether this thread may wait for a job to end: not a callback, nor a job that runs here."""
-        return self.may_wait and not self._resolver.runs_here and not self._engine.works_here()
+        is_courier = self._resolver.runs_here or self._listener.runs_here
+        return self.may_wait and not is_courier and not self._engine.works_here()
 
     def check_process(self) -> None:
         """Raise RuntimeError in a fork of the process that the executor was made in."""
@@ -284,7 +285,8 @@ class Desk(Loop):
 
     def join(self) -> None:
         """Wait for the end of all its threads, if this is none of them and they need not wait."""
-        if self._gate.is_ours and self.may_wait:
+        if self._gate.is_ours and self.may_wait and not self._listener.runs_here:
             self._ended.wait()
             self._thread.join()
             self._resolver.join()
+            self._listener.join()

@@ -7,7 +7,7 @@ from typing import NamedTuple, Union
 
 from .jobs import Outcome, Verdict
 
-__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Stopped", "Unstartable"]
+__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Said", "Stopped", "Unstartable"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,21 @@ class Unstartable(NamedTuple):
     died: bool = False
 
 
+class Said(NamedTuple):
+    """The worker of `slot` logged something, or was warned, in job `number`; 0: in none.
+
+    `kind`: which of the two. `body`: what, as it came. Nothing is to be decided about it.
+    """
+
+    slot: int
+    number: int
+    pid: int | None
+    kind: int
+    body: bytes | bytearray | memoryview
+
+
 class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Stopped]
+Report = Union[Ready, Finished, Lost, Unstartable, Said, Stopped]

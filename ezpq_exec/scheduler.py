@@ -207,6 +207,8 @@ class Scheduler(Promises):
         self.slots.move(slot, Phase.COLD)
         self.failed_starts += 1
         self.workers["died"] += died
+        if self.closed:
+            return []
         if fatal or self.failed_starts >= MOST_FAILED_STARTS:
             return self.break_down(cause, now)
         return self.follow_up(slot, now)
@@ -253,6 +255,12 @@ class Scheduler(Promises):
         """The jobs that are in a worker's hands, or have just left them, and are not settled."""
         jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
         return [job for job in jobs if job is not None and job.state is State.RUNNING]
+
+    def job_in(self, index: int, number: int) -> Job | None:
+        """The job of that number, if a slot has it in hand."""
+        slot = self.slots.get(index)
+        job = slot.job if slot is not None else None
+        return job if job is not None and job.number == number else None
 
     def unresolved(self) -> list[Job]:
         """All the jobs that are still in its hands."""

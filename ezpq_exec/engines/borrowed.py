@@ -61,6 +61,7 @@ class BorrowedEngine(Engine):
             queues=lender.is_prompt,
             quick=QUICK,
             borrows=True,
+            relays=not lender.isolates,
         )
         self._places: dict[int, Place] = {}
         self._closing = False

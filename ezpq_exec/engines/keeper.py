@@ -18,6 +18,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import time
 
 from . import tree
@@ -26,6 +27,9 @@ from .page import Page
 from .scales import Scales
 from .stackdump import Dump
 from .worker import DEADLINE, WEIGH
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["PATIENCE", "Keeper"]
 

@@ -11,8 +11,12 @@ import ctypes
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Collection, Iterable
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = [
     "adopt_orphans",

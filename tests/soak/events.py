@@ -136,7 +136,8 @@ class Events:
             facts.due.pop(slot, None)
             facts.cold += 1
             facts.failed_starts += 1
-            if fatal or facts.failed_starts >= MOST_FAILED_STARTS:
+            enough = fatal or facts.failed_starts >= MOST_FAILED_STARTS
+            if enough and not facts.closed:
                 facts.break_down(facts.that("waits"))
         self.tell(self.scheduler.unstartable, slot, RuntimeError("no worker"), fatal)
 
