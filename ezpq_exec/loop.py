@@ -178,7 +178,9 @@ class Loop:
             return scheduler.lost(report.slot, report.loss, now)
         if isinstance(report, Unstartable):
             slot, cause, fatal, died = report
-            return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+            scarce = isinstance(cause, OSError)
+            cause = scheduler.unready(cause)
+            return scheduler.unstartable(slot, cause, fatal, now, died=died, scarce=scarce)
         if isinstance(report, Said):
             job = scheduler.job_in(report.slot, report.number)
             if not self._listener.take(report, job):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from facts import MOST_FAILED_STARTS, MOST_LOSSES, PATIENCE, Fact, Facts, must
@@ -16,6 +17,7 @@ from ezpq_exec.scheduler import Scheduler
 __all__ = ["START_TIMEOUT", "Events"]
 
 START_TIMEOUT = 40.0
+SCARCE = 1.0  # seconds, after there was no room for another worker
 
 
 class Events:
@@ -129,17 +131,22 @@ class Events:
         self.facts.failed_starts = 0
         self.tell(self.scheduler.ready, slot, 1)
 
-    def unstartable(self, slot: int, fatal: bool) -> None:
+    def unstartable(self, slot: int, fatal: bool, scarce: bool) -> None:
         facts = self.facts
         if facts.workers.get(slot) == "starting":
             del facts.workers[slot]
             facts.due.pop(slot, None)
             facts.cold += 1
-            facts.failed_starts += 1
-            enough = fatal or facts.failed_starts >= MOST_FAILED_STARTS
-            if enough and not facts.closed:
-                facts.break_down(facts.that("waits"))
-        self.tell(self.scheduler.unstartable, slot, RuntimeError("no worker"), fatal)
+            if scarce and not fatal and {"idle", "busy"} & set(facts.workers.values()):
+                if not facts.closed:
+                    facts.scarce_until = self.now + SCARCE
+            else:
+                facts.failed_starts += 1
+                enough = fatal or facts.failed_starts >= MOST_FAILED_STARTS
+                if enough and not facts.closed:
+                    facts.break_down(facts.that("waits"))
+        event = partial(self.scheduler.unstartable, scarce=scarce)
+        self.tell(event, slot, RuntimeError("no worker"), fatal)
 
     def finished(self, slot: int, number: int, outcome: Outcome, ready: bool) -> None:
         facts, fact = self.facts, self.facts.jobs[number]
@@ -209,6 +216,8 @@ class Events:
     def tick(self) -> None:
         """What is due comes in the order in which it was."""
         facts, now = self.facts, self.now
+        if facts.scarce_until is not None and facts.scarce_until <= now:
+            facts.scarce_until = None
         waits = [f for f in facts.that("waits") if f.limit and not f.attempts and f.limit <= now]
         due: list[tuple[float, Any]] = [(fact.limit or 0.0, fact) for fact in waits]
         due += [(at, slot) for slot, at in facts.due.items() if at <= now and not facts.closed]

@@ -92,6 +92,7 @@ class Facts:
         self.lanes: dict[str, Line] = {}
         self.paused = self.closing = self.closed = self.broken = self.giving_up = False
         self.failed_starts = 0
+        self.scarce_until: float | None = None  # no worker is asked for before
         self.owed: dict[Fact, set[Verdict]] = {}
         self.owed_kills: list[tuple[Fact, Verdict]] = []
         self.owed_break = False
@@ -271,6 +272,7 @@ class Facts:
         must(self.cold > 0 and command.slot not in self.workers, "starts too many", command)
         starting = [phase for phase in self.workers.values() if phase == "starting"]
         must(len(starting) < len(self.eligible()), "starts without need", command)
+        must(self.scarce_until is None, "starts though there is no room", command)
         self.cold -= 1
         self.workers[command.slot] = "starting"
 
@@ -306,7 +308,7 @@ class Facts:
         if eligible and not self.paused:
             must("idle" not in phases, "a slot idles while this waits", eligible[0])
             asked = phases.count("starting") >= len(eligible)
-            must(asked or not self.cold, "no worker is asked for")
+            must(asked or not self.cold or self.scarce_until, "no worker is asked for")
             must(not self.broken, "waits for ever", eligible[0])
         over = self.closing and not self.that("waits", "ahead", "runs", "undecided")
         must(self.closed == (over and "busy" not in phases), "drained means closed", self.closed)
@@ -323,6 +325,7 @@ class Facts:
         """When something is due."""
         moments = [f.limit for f in self.that("waits") if f.limit and not f.attempts]
         moments += [] if self.broken or self.closed else list(self.due.values())
+        moments += [] if self.scarce_until is None else [self.scarce_until]
         for fact in self.that("runs"):
             if fact.condemned is not None:
                 moments.append(fact.asked_at + PATIENCE)

@@ -214,7 +214,7 @@ class Workers(Events):
     def come_up(self, worker: Worker) -> None:
         if self.chance(self.fragile):
             del self.workers[worker.slot]
-            self.unstartable(worker.slot, self.chance(0.02))
+            self.unstartable(worker.slot, self.chance(0.02), self.chance(0.5))
         else:
             worker.up = True
             self.ready(worker.slot)
