@@ -40,7 +40,7 @@ from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
+from .reports import Finished, Lost, Ready, Report, Said, Stopped, Strayed, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -179,8 +179,13 @@ class Loop:
         if isinstance(report, Unstartable):
             slot, cause, fatal, died = report
             return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+        return self._hear_more(report, now)
+
+    def _hear_more(self, report: Said | Strayed | Stopped, now: float) -> list[Command]:
+        if isinstance(report, Strayed):
+            return self._scheduler.strayed(*report, now)
         if isinstance(report, Said):
-            job = scheduler.job_in(report.slot, report.number)
+            job = self._scheduler.job_in(report.slot, report.number)
             if not self._listener.take(report, job):
                 self._engine.hear(report.slot, False)
         else:
