@@ -162,8 +162,10 @@ class Scheduler(Promises):
         """A job ended by itself, and its slot is free again."""
         slot = self.slots.get(index)
         job = slot.job if slot is not None else None
-        if slot is None or job is None or job.number != number:
+        if slot is None or job is None:
             return []
+        if job.number != number:
+            return self.overtook(slot, number, outcome, now)
         begin = self.succeed(slot, outcome)
         if begin is None:
             self.free(slot, ready, now)
