@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..jobs import Call, Outcome, Verdict
-from ..reports import Report
+from ..reports import Report, Stopped
 
-__all__ = ["Capabilities", "Engine", "Line", "Setup"]
+__all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
 
 class Line(Protocol):
@@ -220,3 +220,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def close(self, *, kill: bool = False) -> None:
         """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left."""
+
+
+def end(engine: Engine) -> None:
+    """Kill all its workers, and wait until nothing is left."""
+    engine.close(kill=True)
+    while not any(isinstance(report, Stopped) for report in engine.wait(None)):
+        pass

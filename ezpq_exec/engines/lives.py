@@ -7,6 +7,7 @@ the first with a job for a worker whose death is the second.
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import socket
 import sys
@@ -20,9 +21,9 @@ from ..reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstar
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
-from .channel import SMALL, Frame, Kind, header
+from .channel import SMALL, Frame, Garbled, Kind, header
 from .link import Link
-from .messages import Born, Died, Dumped
+from .messages import Born, Died, Dumped, Unborn
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
@@ -64,6 +65,10 @@ class Lives(PicklingEngine):
                     self._answer(link, frame)
         except BlockingIOError:
             pass
+        except (Garbled, MemoryError) as failure:
+            self._board.unwatch(channel.sock.fileno())
+            link.spoilt = failure
+            link.kill_keeper()
         except (EOFError, OSError):  # the worker is gone, of which the keeper will tell
             self._board.unwatch(channel.sock.fileno())
 
@@ -124,6 +129,8 @@ class Lives(PicklingEngine):
                 self._mourn(link, message)
             elif isinstance(message, Dumped):
                 link.tell_stack(message)
+            elif isinstance(message, Unborn):
+                link.unborn = OSError(message.number, os.strerror(message.number))
             else:
                 self._greet(link, message, socks)
 
@@ -133,7 +140,13 @@ class Lives(PicklingEngine):
             for sock in socks:
                 sock.close()
             return
-        link.meet(born, socks)
+        try:
+            link.meet(born, socks)
+        except OSError as failure:
+            for sock in socks:
+                sock.close()
+            self._fail(link, failure)
+            return
         self._board.watch(socks[0].fileno(), self._on_channel, link)
         body = packing.pack((surroundings(self._levels()), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
@@ -202,12 +215,15 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            loss = Loss(begun, time.monotonic(), pid, -signal.SIGKILL, "SIGKILL", reason)
-            self._report(Lost(slot, loss))
+            code, now = -signal.SIGKILL, time.monotonic()
+            self._report(
+                Lost(slot, Loss(begun, now, pid, code, "SIGKILL", reason, cause=link.spoilt))
+            )
             self.start(slot)
         else:
-            cause = link.root.failure or WorkerDied("a keeper died before its worker was up")
-            self._report(Unstartable(slot, cause, died=True))
+            why = link.unborn or link.root.failure
+            cause = why or WorkerDied("a keeper died before its worker was up")
+            self._report(Unstartable(slot, cause, died=why is None))
 
     def _fail(
         self, link: Link, cause: BaseException, *, fatal: bool = False, died: bool = False
@@ -225,9 +241,12 @@ class Lives(PicklingEngine):
             return
         if len(body) <= SMALL:
             channel.moved_at = time.monotonic()
-            queue.send(head + body)  # in vain if the worker is gone, of which the keeper will tell
+            if not queue.send(head + body):  # out of memory: there is no other way to that worker
+                link.kill_keeper()
             return
-        queue.send(header(0, Kind.BEHIND, b""))
+        if not queue.send(header(0, Kind.BEHIND, b"")):
+            link.kill_keeper()
+            return
         try:
             if not channel.send(head, body):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
