@@ -18,6 +18,7 @@ setup(
     extras_require={
         "demo": ["rich>=13"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
+        "memory": ["psutil>=5.9; sys_platform != 'linux'"],  # for max_worker_memory
         "progress": ["tqdm>=4.60"],
         "test": [
             "pytest>=8",

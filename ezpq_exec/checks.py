@@ -9,7 +9,7 @@ from concurrent.futures.thread import BrokenThreadPool
 
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
-from .options import Options
+from .options import Options, check_bytes
 from .places import Places
 
 __all__ = [
@@ -78,8 +78,10 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
     return Places(max_pending, blocks=when_full == "block")
 
 
-def check_setup(initializer: object, initargs: object, max_tasks: object) -> Setup:
-    """What every worker is to do first; TypeError or ValueError if it is not that."""
+def check_setup(
+    initializer: object, initargs: object, max_tasks: object, max_memory: object = None
+) -> Setup:
+    """What every worker is to do first, and how long it stays; TypeError or ValueError if not that."""
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
     if not isinstance(initargs, tuple):
@@ -89,7 +91,7 @@ def check_setup(initializer: object, initargs: object, max_tasks: object) -> Set
             raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
         if max_tasks < 1:
             raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
-    return Setup(initializer, initargs, max_tasks)
+    return Setup(initializer, initargs, max_tasks, check_bytes("max_worker_memory", max_memory))
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:
