@@ -69,7 +69,11 @@ def test_by_default_all_cpus_are_used_and_negative_numbers_leave_some() -> None:
 
 
 def is_idle(executor: PriorityExecutor) -> bool:
-    return eventually(lambda: executor.stats().running == executor.stats().waiting == 0)
+    """Whether nothing runs any more; if not, the test is to fail, and not to wait for it."""
+    if eventually(lambda: executor.stats().running == executor.stats().waiting == 0, within=10):
+        return True
+    executor.kill_workers()
+    return False
 
 
 def test_what_a_call_raises_is_raised_and_the_others_are_ended() -> None:
