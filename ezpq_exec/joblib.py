@@ -75,7 +75,7 @@ class PriorityBackend(_Base):  # type: ignore[misc]
         if engine not in ("processes", "threads"):
             raise ValueError(f"engine must be 'processes' or 'threads', not {engine!r}")
         Options().but(options)
-        self._own = {"engine": engine, "max_tasks_per_child": max_tasks_per_child}
+        self._own: dict[str, Any] = {"engine": engine, "max_tasks_per_child": max_tasks_per_child}
         self._executor = executor
         if executor is not None:
             self._check_lent(executor, options)

@@ -90,13 +90,12 @@ def test_a_bar_of_tqdms_follows_it() -> None:
     tqdm = pytest.importorskip("tqdm", reason="tqdm is not installed; the extra peers brings it")
     shown = io.StringIO()
 
-    class Bar(tqdm.tqdm):  # type: ignore[misc]
-        monitor_interval = 0  # no thread that outlives the test
-
+    # Without tqdm's own thread, which would outlive the test.
+    bar = type("Bar", (tqdm.tqdm,), {"monitor_interval": 0})
     with PriorityExecutor(2) as executor:
-        results = list(Bar(executor.map(echo, range(9)), total=9, file=shown))
+        results = list(bar(executor.map(echo, range(9)), total=9, file=shown))
         jobs = [executor.submit(echo, n) for n in range(9)]
-        done = {job.result() for job in Bar(as_completed(jobs), total=9, file=shown)}
+        done = {job.result() for job in bar(as_completed(jobs), total=9, file=shown)}
     assert results == list(range(9))
     assert done == set(range(9))
     assert shown.getvalue().count("9/9") == 2
