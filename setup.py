@@ -17,6 +17,7 @@ setup(
     install_requires=["loky>=3.5", "cloudpickle>=3.0"],
     extras_require={
         "demo": ["rich>=13"],
+        "joblib": ["joblib>=1.4"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
         "progress": ["tqdm>=4.60"],
         "test": [
@@ -28,6 +29,7 @@ setup(
             "rich>=13",
             "numpy",
             "dask>=2024.1",
+            "joblib>=1.4",
             "pandas>=2.1",
             "plotnine>=0.14",
             "tqdm>=4.60",
