@@ -79,7 +79,11 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
 
 
 def check_setup(
-    initializer: object, initargs: object, max_tasks: object, max_memory: object = None
+    initializer: object,
+    initargs: object,
+    max_tasks: object,
+    relay_logs: object,
+    max_memory: object,
 ) -> Setup:
     """What every worker is to do first, and how long it stays; TypeError or ValueError if not that."""
     if initializer is not None and not callable(initializer):
@@ -91,7 +95,10 @@ def check_setup(
             raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
         if max_tasks < 1:
             raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
-    return Setup(initializer, initargs, max_tasks, check_bytes("max_worker_memory", max_memory))
+    if relay_logs is not None and not isinstance(relay_logs, bool):
+        raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
+    memory = check_bytes("max_worker_memory", max_memory)
+    return Setup(initializer, initargs, max_tasks, relay_logs, memory)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:

@@ -10,15 +10,15 @@ __all__ = ["resident", "usage"]
 
 _LINUX = sys.platform == "linux"
 
-try:
-    import resource
-except ImportError:  # Windows
+if sys.platform == "win32":
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process; its peak is not known."""
         return time.process_time(), 0
 
 else:
+    import resource
+
     _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
     def usage() -> tuple[float, int]:
@@ -39,6 +39,8 @@ def resident(pid: int) -> int:
 
 
 def _from_proc(pid: int) -> int:
+    if sys.platform == "win32":
+        raise NotImplementedError("there is no /proc")
     try:
         with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
             return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")
