@@ -256,11 +256,14 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        timeout, limit = job.options.timeout, job.options.memory_limit
-        if limit is None:
-            self._engine.run(slot, job.number, job.payload, timeout)
-        else:
-            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
+        if job.options.is_plain:
+            self._engine.run(slot, job.number, job.payload, job.options.timeout)
+            return []
+        try:
+            self._engine.run_on_terms(slot, job.number, job.payload, job.options)
+        except OSError as failure:  # out of descriptors, or of room: its future is to tell
+            outcome = Outcome(Verdict.RAISED, failure)
+            return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
 
     def _unpacked(self, job: Job, outcome: Outcome) -> None:
