@@ -8,7 +8,11 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sys
 import tempfile
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["MOST", "Capture"]
 

@@ -25,6 +25,8 @@ class Outlet:
 
     def turn(self, sock: socket.socket) -> None:
         """Have them write to the files that come by `sock`."""
+        if sys.platform == "win32":
+            raise NotImplementedError("descriptors do not travel here")
         _, files, _, _ = socket.recv_fds(sock, 1, len(_STREAMS))
         flush()
         _flush_c()
