@@ -72,7 +72,7 @@ class Loop:
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, self._recount, places)
-        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
+        self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -186,15 +186,9 @@ class Loop:
         if isinstance(report, Strayed):
             return self._scheduler.strayed(*report, now)
         if isinstance(report, Said):
-            job = self._scheduler.job_in(report.slot, report.number)
-            if not self._listener.take(report, job):
-                self._engine.hear(report.slot, False)
+            self._listener.take(report, self._scheduler.job_in(report.slot, report.number))
         else:
             self._done = True
-        return []
-
-    def _listen(self, slot: int, now: float) -> list[Command]:
-        self._engine.hear(slot, True)
         return []
 
     def _obey(self, commands: list[Command]) -> None:
