@@ -40,7 +40,7 @@ from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
+from .reports import Finished, Lost, Ready, Report, Said, Stopped, Strayed, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -177,10 +177,16 @@ class Loop:
         if isinstance(report, Lost):
             return scheduler.lost(report.slot, report.loss, now)
         if isinstance(report, Unstartable):
-            slot, cause, fatal, died = report
-            return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+            slot, why, fatal, died = report
+            cause, scarce = scheduler.unready(why), isinstance(why, OSError)
+            return scheduler.unstartable(slot, cause, fatal, now, died=died, scarce=scarce)
+        return self._hear_more(report, now)
+
+    def _hear_more(self, report: Said | Strayed | Stopped, now: float) -> list[Command]:
+        if isinstance(report, Strayed):
+            return self._scheduler.strayed(*report, now)
         if isinstance(report, Said):
-            job = scheduler.job_in(report.slot, report.number)
+            job = self._scheduler.job_in(report.slot, report.number)
             if not self._listener.take(report, job):
                 self._engine.hear(report.slot, False)
         else:
@@ -279,8 +285,7 @@ class Loop:
         self._settles.clear()
         jobs += [record.job for record, _ in self._offers.read()]
         for event, *args in self._mail.read():
-            letter_jobs = [getattr(arg, "job", arg) for arg in args]
-            letter_jobs = [job for job in letter_jobs if isinstance(job, Job)]
+            letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
             jobs += letter_jobs
             if not letter_jobs:
                 with contextlib.suppress(Exception):  # the state is not what it should be

@@ -7,7 +7,17 @@ from typing import NamedTuple, Union
 
 from .jobs import Outcome, Verdict
 
-__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Said", "Stopped", "Unstartable"]
+__all__ = [
+    "Finished",
+    "Loss",
+    "Lost",
+    "Ready",
+    "Report",
+    "Said",
+    "Stopped",
+    "Strayed",
+    "Unstartable",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,14 @@ class Lost(NamedTuple):
     loss: Loss
 
 
+class Strayed(NamedTuple):
+    """Job `number` is lost, or came back undone (None); the others that `slot` was given are not."""
+
+    slot: int
+    number: int
+    loss: Loss | None
+
+
 class Unstartable(NamedTuple):
     """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
 
@@ -87,4 +105,4 @@ class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Said, Stopped]
+Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Stopped]

@@ -137,14 +137,12 @@ class _Root:
         tree.adopt_orphans()
         shared = Page(page)
         os.close(page)
-        deaths = tree.hear_of_deaths()
         orders = socket.socket(fileno=control)
         try:
-            sock, queue, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+            sock, queue, pipe = Keeper(orders, shared, self._parent).keep()
         except OSError:  # no more descriptors or processes: the end of a keeper tells the parent
             os._exit(1)
         # From here on this is a worker, which needs nothing of all that.
-        tree.stop_hearing(deaths)
         for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends
             signal.signal(number, signal.SIG_DFL)
         orders.close()
