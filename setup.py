@@ -17,7 +17,9 @@ setup(
     install_requires=["loky>=3.5", "cloudpickle>=3.0"],
     extras_require={
         "demo": ["rich>=13"],
+        "joblib": ["joblib>=1.4"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
+        "memory": ["psutil>=5.9; sys_platform != 'linux'"],  # for max_worker_memory
         "progress": ["tqdm>=4.60"],
         "test": [
             "pytest>=8",
@@ -28,6 +30,7 @@ setup(
             "rich>=13",
             "numpy",
             "dask>=2024.1",
+            "joblib>=1.4",
             "pandas>=2.1",
             "plotnine>=0.14",
             "tqdm>=4.60",

@@ -42,6 +42,7 @@ class Kind:
     HUNG_UP = 0xE8  # to a thread of the parent's that waits on a line: no answer comes this way
     LOGGED = 0xE9  # to the parent: a job has logged something
     WARNED = 0xEA  # to the parent: a job was warned of something
+    CAPTURE = 0xEB  # to the worker, in its queue: files for the next job's output are on the stream
 
 
 class Frame(NamedTuple):

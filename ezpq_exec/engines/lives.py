@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import socket
 import sys
 import time
@@ -16,8 +15,8 @@ from collections.abc import Sequence
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Verdict
-from ..reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstartable
+from ..jobs import Output, Verdict
+from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
@@ -26,6 +25,7 @@ from .link import Link
 from .messages import Born, Died, Dumped, Unborn
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
+from .wear import outgrown
 from .worker import surroundings
 
 if sys.platform != "linux":
@@ -41,6 +41,7 @@ class Lives(PicklingEngine):
     _setup = Setup()
 
     def __init__(self) -> None:
+        self._recycles = False  # its workers may be replaced after a job
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -87,14 +88,23 @@ class Lives(PicklingEngine):
         number = link.number
         link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
         link.tasks += 1
-        worn = link.tasks == self._setup.max_tasks_per_child
-        self._report(Finished(link.slot, number, outcome_of(frame), not worn))
+        worn = self._recycles and self._is_worn(link, frame)
+        outcome = outcome_of(frame)
+        if link.capture is not None:
+            outcome.output = self._output(link)
+        self._report(Finished(link.slot, number, outcome, not worn))
         self._stop_listening(link)
         if link.line is not None:
             link.line.hang_up()
         if worn:
             link.order("renew")
             self._part(link)
+
+    def _is_worn(self, link: Link, answer: Frame) -> bool:
+        """Whether the worker is to leave; not before it has done what it has already been given."""
+        link.outgrown = outgrown(self._setup, answer, link.pid)
+        too_large = link.outgrown and not link.number
+        return too_large or link.tasks == self._setup.max_tasks_per_child
 
     def _listen(self, link: Link) -> None:
         """Nobody waits on the line any more, where the answer may come all the same."""
@@ -192,7 +202,12 @@ class Lives(PicklingEngine):
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
-        self._report(Lost(link.slot, obituary.loss(died, begun)))
+        self._report(Lost(link.slot, obituary.loss(died, begun, self._output(link))))
+
+    @staticmethod
+    def _output(link: Link) -> Output | None:
+        output, link.capture = link.capture, None
+        return output
 
     def _on_tombstone(self, link: Link, event: int) -> None:
         """The keeper and all below it are gone; or the root is, and the keeper goes on alone."""
@@ -215,10 +230,8 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            code, now = -signal.SIGKILL, time.monotonic()
-            self._report(
-                Lost(slot, Loss(begun, now, pid, code, "SIGKILL", reason, cause=link.spoilt))
-            )
+            loss = obituary.sudden(begun, pid, reason, link.spoilt, self._output(link))
+            self._report(Lost(slot, loss))
             self.start(slot)
         else:
             why = link.unborn or link.root.failure
@@ -239,16 +252,13 @@ class Lives(PicklingEngine):
         channel, queue = link.channel, link.queue
         if channel is None or queue is None:
             return
-        if len(body) <= SMALL:
-            channel.moved_at = time.monotonic()
-            if not queue.send(head + body):  # out of memory: there is no other way to that worker
-                link.kill_keeper()
-            return
-        if not queue.send(header(0, Kind.BEHIND, b"")):
-            link.kill_keeper()
+        is_small = len(body) <= SMALL
+        channel.moved_at = time.monotonic()
+        if not queue.send(head + body if is_small else header(0, Kind.BEHIND, b"")):
+            link.kill_keeper()  # out of memory: there is no other way to that worker
             return
         try:
-            if not channel.send(head, body):
+            if not (is_small or channel.send(head, body)):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
             pass  # the same

@@ -106,7 +106,8 @@ def test_a_job_that_cannot_be_put_into_a_full_queue_goes_to_the_next_worker(
     """Where the system refuses a message for want of memory, that worker is given up."""
     from ezpq_exec.engines.jobqueue import JobQueue
 
-    send, refused = JobQueue.send, []
+    send = JobQueue.send
+    refused: list[bytes] = []
 
     def refuse_once(queue: JobQueue, message: bytes) -> bool:
         if not refused:
