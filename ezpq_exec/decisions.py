@@ -96,7 +96,7 @@ class Decisions:
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
-        job.pid = slot.pid
+        job.pid, job.host = slot.pid, slot.host
         if job.options.timeout is not None:
             self.deadlines.set(job, now + job.options.timeout + self.grace)
         elif job.alarm is not None:

@@ -128,7 +128,7 @@ class Lookahead(Attempts):
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
-        job.pid = slot.pid
+        job.pid, job.host = slot.pid, slot.host
         slot.job = job
         return Begin(job)
 

@@ -39,7 +39,7 @@ from .jobs import Job, Outcome, State, Verdict
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
+from .reports import Broken, Capacity, Finished, Lost, Ready, Report, Stopped, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -170,12 +170,21 @@ class Loop:
         if isinstance(report, Finished):
             return scheduler.finished(*report, now)
         if isinstance(report, Ready):
-            return scheduler.ready(report.slot, report.pid, now)
+            return scheduler.ready(report.slot, report.pid, now, report.host)
         if isinstance(report, Lost):
             return scheduler.lost(report.slot, report.loss, now)
         if isinstance(report, Unstartable):
             slot, cause, fatal, died = report
             return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+        return self._hear_of_all(report, now)
+
+    def _hear_of_all(self, report: Capacity | Broken | Stopped, now: float) -> list[Command]:
+        """Hear what concerns no single slot."""
+        scheduler = self._scheduler
+        if isinstance(report, Capacity):
+            return scheduler.offered(report.slots, now)
+        if isinstance(report, Broken):
+            return scheduler.break_down(scheduler.unready(report.cause), now)
         self._done = True
         return []
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
+import dasks
 import lenders
 from ezpq_exec import Capabilities, Engine, PriorityExecutor
 from gates import PATIENCE, Gate
@@ -25,7 +26,9 @@ ENGINES = {
     "spawned": "ezpq_exec.engines.spawned:SpawnedEngine",
     "borrowed": "lenders:threads",
     "borrowed processes": "lenders:processes",
+    "dask": "dasks:engine",
 }
+SLOW_TO_START = {"dask"}  # engines that are made ready only if a case of theirs is to run
 
 _ROOT = "ezpq_exec-root"
 _TRACKERS = ("resource_tracker", "semaphore_tracker")
@@ -74,10 +77,15 @@ def capabilities_of(name: str) -> Capabilities:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> None:
+def _warm(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have all that a program keeps for good (root, trackers) there before the first test."""
+    params = [getattr(item, "callspec", None) for item in request.session.items]
+    used = {spec.params.get("engine_name") for spec in params if spec is not None}
     for name in ENGINES:
-        capabilities_of(name)
+        if name in used or name not in SLOW_TO_START:
+            capabilities_of(name)
+    yield
+    dasks.close_shared()
 
 
 # Nothing is left --------------------------------------------------------------------------------
@@ -88,7 +96,10 @@ def descendants() -> set[psutil.Process]:
     me = psutil.Process()
     found = set()
     roots = 0
+    foreign = dasks.foreign_pids()
     for process in me.children(recursive=True):
+        if process.pid in foreign:
+            continue
         try:
             words = " ".join(process.cmdline())
             own = process.ppid() == me.pid

@@ -55,6 +55,8 @@ class Capabilities:
         dumps: `Engine.ask_stack` is there.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
+        follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
+            reported. `max_workers` is the most that do.
     """
 
     kills: bool = False
@@ -68,6 +70,7 @@ class Capabilities:
     dumps: bool = False
     quick: float = 0.0005
     borrows: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True)

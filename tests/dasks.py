@@ -1,0 +1,155 @@
+"""Dask clusters for tests: a scheduler and workers, each a process, on this host's loopback device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ezpq_exec import DaskEngine
+
+__all__ = ["Cluster", "close_shared", "cluster", "engine", "foreign_pids"]
+
+ROOT = Path(__file__).parents[1]
+LOOPBACK = "127.0.0.1"
+WORKERS, THREADS = 2, 4  # of the cluster that cases share: as many slots as any case asks for
+
+_running: set[int] = set()  # the processes of all clusters
+
+
+def free_port() -> int:
+    """A port on which nobody listens, as yet."""
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Cluster:
+    """A scheduler and workers. All is started at once, and nobody waits for it to be up.
+
+    Args:
+        options: of both commands, as those for TLS.
+        scheme: of addresses.
+        host: where the scheduler listens.
+        prefix: what is put before the scheduler's command.
+    """
+
+    def __init__(
+        self,
+        options: Sequence[str] = (),
+        scheme: str = "tcp",
+        host: str = LOOPBACK,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self._options = list(options)
+        self._host = host
+        self._port = free_port()
+        self.address = f"{scheme}://{host}:{self._port}"
+        self._folder = tempfile.TemporaryDirectory(prefix="ezpq_exec-dask-")
+        self._log = (Path(self._folder.name) / "log").open("wb")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.start_scheduler(prefix)
+
+    @property
+    def log(self) -> str:
+        """What all of them have said."""
+        return Path(self._log.name).read_text()
+
+    def start_scheduler(self, prefix: Sequence[str] = ()) -> None:
+        """Start the scheduler; a second time, when it is gone, at the same address."""
+        where = ["--host", self._host, "--port", str(self._port), "--no-dashboard"]
+        self.scheduler = self._start("scheduler", where, prefix)
+
+    def add_worker(
+        self,
+        *options: str,
+        threads: int = 2,
+        nanny: bool = False,
+        host: str | None = None,
+        prefix: Sequence[str] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker."""
+        where = [self.address, "--host", host or self._host, "--no-dashboard"]
+        what = ["--nthreads", str(threads), "--nanny" if nanny else "--no-nanny"]
+        where += ["--local-directory", f"{self._folder.name}/{len(self.workers)}"]
+        worker = self._start("worker", [*where, *what, *options], prefix)
+        self.workers.append(worker)
+        return worker
+
+    def _start(
+        self, what: str, options: Sequence[str], prefix: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
+        words = [*prefix, sys.executable, "-m", f"distributed.cli.dask_{what}"]
+        process = subprocess.Popen(
+            [*words, *options, *self._options],
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        _running.add(process.pid)
+        return process
+
+    def close(self) -> None:
+        """End it, with all that it started."""
+        for process in (*self.workers, self.scheduler):
+            below = _below(process.pid)
+            process.kill()
+            process.wait()
+            psutil.wait_procs(below, timeout=20)  # their keepers see to that; a nanny's worker, too
+            _running.discard(process.pid)
+        self._log.close()
+        self._folder.cleanup()
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def foreign_pids() -> set[int]:
+    """The processes of clusters, and all below them: none that an executor has started here."""
+    return {*_running, *(process.pid for pid in _running for process in _below(pid))}
+
+
+@contextlib.contextmanager
+def cluster(*threads: int, **options: Any) -> Iterator[Cluster]:
+    """A cluster of one's own, with a worker for each number of threads."""
+    made = Cluster(**options)
+    try:
+        for count in threads:
+            made.add_worker(threads=count)
+        yield made
+    except BaseException:
+        print(made.log)
+        raise
+    finally:
+        made.close()
+
+
+_shared: list[Cluster] = []
+
+
+def engine() -> DaskEngine:
+    """An engine over the cluster that cases share, which is started when it is first needed."""
+    if not _shared:
+        _shared.append(Cluster())
+        for _ in range(WORKERS):
+            _shared[0].add_worker(threads=THREADS)
+    return DaskEngine(_shared[0].address)
+
+
+def close_shared() -> None:
+    """End the cluster that cases share."""
+    while _shared:
+        _shared.pop().close()
