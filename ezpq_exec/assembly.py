@@ -43,14 +43,14 @@ def assemble(
         UnsupportedOption: the engine cannot honour one of them.
     """
     capabilities = engine.capabilities
-    count = default_workers(engine) if max_workers is None else max_workers
     engine.open(setup)
+    count = default_workers(engine) if max_workers is None else max_workers
     if capabilities.borrows and idle_timeout is not None:
         raise UnsupportedOption(
             f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
         )
     scheduler = Scheduler(
-        0 if capabilities.follows else count,
+        min(count, engine.capacity() or 0) if capabilities.follows else count,
         can_kill=capabilities.kills,
         grace=GRACE if capabilities.own_deadlines else 0.0,
         start_timeout=start_timeout,
@@ -59,8 +59,9 @@ def assemble(
         quick=capabilities.quick,
         idle_timeout=idle_timeout,
     )
-    if max_workers is not None or not capabilities.follows:
-        scheduler.slots.wanted = count
+    if capabilities.follows:
+        scheduler.slots.offered = engine.capacity()
+        scheduler.slots.wanted = max_workers
     loop = Desk(engine, scheduler, places)
     intake = Intake(engine, loop) if places is None else BoundedIntake(engine, loop, places)
     return Parts(count, capabilities, scheduler, loop, intake)

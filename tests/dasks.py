@@ -16,9 +16,10 @@ import psutil
 
 from ezpq_exec import DaskEngine
 
-__all__ = ["Cluster", "close_shared", "cluster", "engine", "foreign_pids"]
+__all__ = ["Cluster", "close_shared", "cluster", "engine", "foreign_pids", "shared"]
 
 ROOT = Path(__file__).parents[1]
+PATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 LOOPBACK = "127.0.0.1"
 WORKERS, THREADS = 2, 4  # of the cluster that cases share: as many slots as any case asks for
 
@@ -76,22 +77,24 @@ class Cluster:
         nanny: bool = False,
         host: str | None = None,
         prefix: Sequence[str] = (),
+        path: str = PATH,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker."""
+        """Start a worker. `path`: where it imports from."""
         where = [self.address, "--host", host or self._host, "--no-dashboard"]
         what = ["--nthreads", str(threads), "--nanny" if nanny else "--no-nanny"]
         where += ["--local-directory", f"{self._folder.name}/{len(self.workers)}"]
-        worker = self._start("worker", [*where, *what, *options], prefix)
+        worker = self._start("worker", [*where, *what, *options], prefix, path)
         self.workers.append(worker)
         return worker
 
     def _start(
-        self, what: str, options: Sequence[str], prefix: Sequence[str]
+        self, what: str, options: Sequence[str], prefix: Sequence[str], path: str = PATH
     ) -> subprocess.Popen[bytes]:
         words = [*prefix, sys.executable, "-m", f"distributed.cli.dask_{what}"]
         process = subprocess.Popen(
             [*words, *options, *self._options],
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+            cwd=self._folder.name,
+            env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -140,13 +143,19 @@ def cluster(*threads: int, **options: Any) -> Iterator[Cluster]:
 _shared: list[Cluster] = []
 
 
-def engine() -> DaskEngine:
-    """An engine over the cluster that cases share, which is started when it is first needed."""
+def shared() -> Cluster:
+    """The cluster that cases share, which is started when it is first needed."""
     if not _shared:
         _shared.append(Cluster())
-        for _ in range(WORKERS):
-            _shared[0].add_worker(threads=THREADS)
-    return DaskEngine(_shared[0].address)
+        for number in range(WORKERS):
+            _shared[0].add_worker("--name", f"shared-{number}", threads=THREADS)
+    return _shared[0]
+
+
+def engine() -> DaskEngine:
+    """An engine over the cluster that cases share."""
+    names = [f"shared-{number}" for number in range(WORKERS)]
+    return DaskEngine(shared().address, workers=names)
 
 
 def close_shared() -> None:

@@ -95,15 +95,16 @@ class DaskEngine(PicklingEngine):
         self._kills = False
 
     def open(self, setup: Setup) -> None:
-        """See `Engine.open`. It waits until the scheduler has said which workers there are.
+        """See `Engine.open`. It waits for the Dask workers that are there.
 
         Raises:
             OSError: the scheduler could not be reached.
+            UnfitError: no Dask worker can run jobs for us.
         """
         if setup.initializer is not None:  # to be unpacked where it is called
             packed = packing.pack((setup.initializer, setup.initargs))
             setup = Setup(call_packed, (packed,), setup.max_tasks_per_child)
-        self._liaison.start(packing.pack(setup))
+        self._capacity = self._liaison.start(packing.pack(setup))
 
     def capacity(self) -> int | None:
         """See `Engine.capacity`."""

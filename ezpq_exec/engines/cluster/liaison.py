@@ -13,19 +13,16 @@ import time
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from distributed import rpc
-from distributed.core import connect
-
 from ...inbox import Inbox
 from . import roster
-from .session import Session, Silence, UnfitError, installed
+from .connecting import CONNECT, UnfitError, connected, installed
+from .session import Session, Silence
 from .stream import Stream
 from .terms import Terms
 
 __all__ = ["Liaison", "News"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before something is tried again
-CONNECT = 10.0  # seconds that one try may take
 
 _log = logging.getLogger("ezpq_exec")
 
@@ -72,15 +69,17 @@ class Liaison:
         self._sessions: dict[str, Session] = {}  # that were heard of, by address
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._unfit: dict[str, UnfitError] = {}
-        self._first: Future[None] = Future()
-        self._loop = asyncio.new_event_loop()
+        self._is_known = False  # which Dask workers there are
+        self._awaited: set[str | None] = set()  # of those that were there first
+        self._first: Future[int] = Future()
         self._closing = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name="ezpq_exec-dask")
+        self._loop: asyncio.AbstractEventLoop  # this and the next from `start` on
+        self._thread: threading.Thread
 
     # From the engine's thread ---------------------------------------------------------------
 
-    def start(self, setup: bytes) -> None:
-        """Connect, and wait until it is known which workers there are.
+    def start(self, setup: bytes) -> int:
+        """Connect, and wait for the workers that are there; how many jobs they can run at once.
 
         Raises:
             OSError: the scheduler could not be reached in time.
@@ -88,9 +87,11 @@ class Liaison:
         """
         self._setup = setup
         self._heard_at = time.monotonic()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._work, name="ezpq_exec-dask")
         self._thread.start()
         try:
-            self._first.result()
+            return self._first.result()
         except BaseException:
             self.end()
             self._thread.join()
@@ -114,7 +115,7 @@ class Liaison:
             _log.critical("the connection to a Dask cluster failed", exc_info=True)
             self._inbox.put(News("broken", None, (failure,)))
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(_end_all())
             asyncio.set_event_loop(None)
             self._loop.close()
             self._inbox.put(News("over"))
@@ -158,7 +159,7 @@ class Liaison:
     def _break(self, failure: Exception) -> None:
         if not self._first.done():
             self._first.set_exception(failure)
-        else:
+        elif not self._closing.is_set():
             self._inbox.put(News("broken", None, (failure,)))
 
     async def _subscribe(self) -> None:
@@ -168,12 +169,13 @@ class Liaison:
             OSError: that was it; or the scheduler cannot be reached.
         """
         limit = min(CONNECT, self._reconnect_timeout)
-        async with rpc(self._address, timeout=limit, connection_args=self._connection) as scheduler:
-            where = f"the Dask scheduler at {self._address}"
-            await installed(scheduler.run_function, roster.install, where)
-        comm = await connect(self._address, timeout=limit, **self._connection)
+        where = f"the Dask scheduler at {self._address}"
+        await installed(
+            self._address, where, self._connection, "run_function", roster.install, limit
+        )
+        subscribe = {"op": roster.SUBSCRIBE}
+        comm = await connected(self._address, self._connection, subscribe, limit)
         try:
-            await comm.write({"op": roster.SUBSCRIBE})
             stream = Stream(comm, time.monotonic)
             listed: dict[str, dict[str, Any]] | None = {}
             while True:
@@ -200,8 +202,21 @@ class Liaison:
             self._remove(address)
         for address, worker in listed.items():
             self._add(address, worker)
+        if not self._is_known:
+            self._is_known = True
+            self._loop.call_later(CONNECT, self._settle)
+            self._awaited = set(self._keepers)
+            self._arrived(None)
+
+    def _arrived(self, address: str | None) -> None:
+        """It is known of a Dask worker whether it can be used; if of all, `start` may return."""
+        self._awaited.discard(address)
+        if self._is_known and not self._awaited:
+            self._settle()
+
+    def _settle(self) -> None:
         if not self._first.done():
-            self._first.set_result(None)
+            self._first.set_result(sum(session.slots for session in self._sessions.values()))
 
     def _add(self, address: str, worker: dict[str, Any]) -> None:
         self._listed[address] = worker
@@ -249,6 +264,7 @@ class Liaison:
                 _log.info("no connection to the Dask worker at %s: %r", address, failure)
             finally:
                 self._sessions.pop(address, None)
+                self._arrived(address)
             if address in self._listed:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -268,3 +284,12 @@ class Liaison:
         if what == "joined":
             self._sessions[session.address] = session
         self._inbox.put(News(what, session, details))
+        self._arrived(session.address)
+
+
+async def _end_all() -> None:
+    """See to the end of all tasks but this: of those that were cancelled in the midst of their end."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

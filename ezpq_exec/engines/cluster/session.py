@@ -7,27 +7,24 @@ process is gone, or its lease must have run out. Which jobs had begun is told as
 from __future__ import annotations
 
 import asyncio
-import pickle
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from distributed import rpc
-from distributed.core import connect
 
 from ... import packing
 from . import garrison
 from .clocks import Clock
+from .connecting import UnfitError, connected, installed
 from .stream import Message, Stream
 
-__all__ = ["Session", "Silence", "UnfitError", "installed"]
+__all__ = ["Session", "Silence"]
 
-ATTEMPT = 1.0  # seconds that a connection may take when it is only asked what has become of jobs
-
-
-class UnfitError(Exception):
-    """A Dask worker cannot run jobs for us."""
+# Seconds that connecting may take where it is asked what has become of jobs: at first, and at most.
+# Dask tries for all that time, also where nobody listens.
+FIRST_ATTEMPT, LONGEST_ATTEMPT = 0.1, 2.0
 
 
 class Silence:
@@ -130,18 +127,16 @@ class Session:
         self._tell(self, "gone", cause, self._begun)
 
     async def _connect(self) -> Any:
-        async with rpc(self.address, connection_args=self._connection) as worker:
-            await installed(worker.run, garrison.install, f"the Dask worker at {self.address}")
-        comm = await connect(self.address, **self._connection)
+        where = f"the Dask worker at {self.address}"
+        await installed(self.address, where, self._connection, "run", garrison.install)
+        greeting = {
+            "op": garrison.GREETING,
+            "session": self._id,
+            "setup": self._setup,
+            "lease": self._silence.lease,
+        }
+        comm = await connected(self.address, self._connection, greeting)
         try:
-            await comm.write(
-                {
-                    "op": garrison.GREETING,
-                    "session": self._id,
-                    "setup": self._setup,
-                    "lease": self._silence.lease,
-                }
-            )
             self._check(await comm.read())
         except BaseException:
             comm.abort()
@@ -184,40 +179,21 @@ class Session:
 
     async def _farewell(self) -> frozenset[int] | None:
         """Wait until nothing can run there: which jobs had begun; None if nobody knows."""
+        attempt = FIRST_ATTEMPT
         while (left := self.heard_at + self._silence.limit - time.monotonic()) > 0:
             try:
                 async with rpc(
-                    self.address, timeout=min(left, ATTEMPT), connection_args=self._connection
+                    self.address, timeout=min(left, attempt), connection_args=self._connection
                 ) as worker:
                     ask = getattr(worker, garrison.FAREWELL)(session=self._id)
                     begun = await asyncio.wait_for(ask, left)
             except (OSError, asyncio.TimeoutError) as failure:
                 if _is_refusal(failure):
                     return None
+                attempt = min(2 * attempt, LONGEST_ATTEMPT)
             else:
                 return None if begun is None else frozenset(begun)
         return None
-
-
-async def installed(run: Callable[..., Any], install: Callable[..., object], where: str) -> None:
-    """Have a plugin of ours installed there, by Dask's way of running a function.
-
-    Raises:
-        OSError: the connection is gone.
-        UnfitError: it cannot be done there.
-    """
-    try:
-        answer = await run(function=pickle.dumps(install), wait=True)
-    except OSError:
-        raise
-    except Exception as failure:  # what it raised there, such as that there is no such module
-        raise UnfitError(_unfit(where, repr(failure))) from failure
-    if answer["status"] != "OK":
-        raise UnfitError(_unfit(where, answer["exception_text"]))
-
-
-def _unfit(where: str, why: str) -> str:
-    return f"{where} cannot run jobs: {why}; ezpq_exec must be installed there, in this version"
 
 
 def _is_refusal(failure: BaseException | None) -> bool:

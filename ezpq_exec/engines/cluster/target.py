@@ -52,4 +52,10 @@ def target(cluster: Any, security: Any) -> tuple[str, dict[str, Any]]:
         security = Security()
     if not isinstance(security, Security):
         raise TypeError(f"security must be a distributed.Security, not {security!r}")
-    return address, security.get_connection_args("client")
+    connection: dict[str, Any] = security.get_connection_args("client")
+    if parse_address(address)[0] == "tls" and connection["ssl_context"] is None:
+        raise ValueError(
+            f"{address} needs a security with certificates, as distributed.Security has them "
+            f"(tls_ca_file, tls_client_cert, tls_client_key), not {security!r}"
+        )
+    return address, connection
