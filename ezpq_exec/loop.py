@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from functools import partial
 from typing import Any
 
 from . import verdicts
@@ -35,11 +36,12 @@ from .commands import (
 from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
-from .jobs import Job, Outcome, State, Verdict
+from .jobs import Job, State
+from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Broken, Capacity, Finished, Lost, Ready, Report, Stopped, Unstartable
+from .reports import Broken, Capacity, Finished, Lost, Ready, Report, Said, Stopped, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -70,7 +72,8 @@ class Loop:
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
-        self._resolver = Resolver(name, self._recount, places)
+        self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
+        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -112,6 +115,7 @@ class Loop:
             self._resolver.close()
             self._read_mail(time.monotonic())
         finally:
+            self._listener.close()
             self._ended.set()
 
     def _turn(self) -> None:
@@ -173,19 +177,27 @@ class Loop:
             return scheduler.ready(report.slot, report.pid, now, report.host)
         if isinstance(report, Lost):
             return scheduler.lost(report.slot, report.loss, now)
-        if isinstance(report, Unstartable):
-            slot, cause, fatal, died = report
-            return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
-        return self._hear_of_all(report, now)
+        return self._hear_more(report, now)
 
-    def _hear_of_all(self, report: Capacity | Broken | Stopped, now: float) -> list[Command]:
-        """Hear what concerns no single slot."""
+    def _hear_more(self, report: Report, now: float) -> list[Command]:
+        """Hear what comes more rarely."""
         scheduler = self._scheduler
-        if isinstance(report, Capacity):
-            return scheduler.offered(report.slots, now)
-        if isinstance(report, Broken):
-            return scheduler.break_down(scheduler.unready(report.cause), now)
-        self._done = True
+        match report:
+            case Unstartable(slot, cause, fatal, died):
+                return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+            case Said(slot, number):
+                if not self._listener.take(report, scheduler.job_in(slot, number)):
+                    self._engine.hear(slot, False)
+            case Capacity(slots):
+                return scheduler.offered(slots, now)
+            case Broken(cause):
+                return scheduler.break_down(scheduler.unready(cause), now)
+            case _:
+                self._done = True
+        return []
+
+    def _listen(self, slot: int, now: float) -> list[Command]:
+        self._engine.hear(slot, True)
         return []
 
     def _obey(self, commands: list[Command]) -> None:
@@ -236,7 +248,7 @@ class Loop:
             case Recall(slot):
                 return self._recall(slot)
             case Unpack(job, outcome):
-                self._resolver.unpack(job, outcome, self._unpacked)
+                self._resolver.unpack(job, outcome, partial(self.post, self._scheduler.unpacked))
             case Start(slot):
                 engine.start(slot)
             case Retire(slot):
@@ -253,14 +265,12 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        self._engine.run(slot, job.number, job.payload, job.options.timeout)
+        timeout, limit = job.options.timeout, job.options.memory_limit
+        if limit is None:
+            self._engine.run(slot, job.number, job.payload, timeout)
+        else:
+            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
         return []
-
-    def _unpacked(self, job: Job, outcome: Outcome) -> None:
-        self.post(self._scheduler.unpacked, job, outcome)
-
-    def _recount(self, wrong: Verdict, right: Verdict) -> None:
-        self.post(self._scheduler.recounted, wrong, right)
 
     def _collapse(self, failure: BaseException) -> None:
         """Fail every job that is left, and let go of every worker."""

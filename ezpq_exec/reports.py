@@ -15,6 +15,7 @@ __all__ = [
     "Lost",
     "Ready",
     "Report",
+    "Said",
     "Stopped",
     "Unstartable",
 ]
@@ -32,6 +33,7 @@ class Loss:
         signal: the name of the signal that ended it.
         stack: where its job was, as text.
         survivors: what could not be killed.
+        peak: the bytes that it had, with all that it had started, when that was too much.
         cause: what is known instead of all that, where the worker was somebody else's.
     """
 
@@ -43,6 +45,7 @@ class Loss:
     reason: Verdict | None = None
     stack: str | None = None
     survivors: tuple[int, ...] = ()
+    peak: int | None = None
     cause: BaseException | None = None
 
 
@@ -79,6 +82,19 @@ class Unstartable(NamedTuple):
     died: bool = False
 
 
+class Said(NamedTuple):
+    """The worker of `slot` logged something, or was warned, in job `number`; 0: in none.
+
+    `kind`: which of the two. `body`: what, as it came. Nothing is to be decided about it.
+    """
+
+    slot: int
+    number: int
+    pid: int | None
+    kind: int
+    body: bytes | bytearray | memoryview
+
+
 class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
@@ -95,4 +111,4 @@ class Broken(NamedTuple):
     cause: BaseException
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Capacity, Broken, Stopped]
+Report = Union[Ready, Finished, Lost, Unstartable, Said, Capacity, Broken, Stopped]

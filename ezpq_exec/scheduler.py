@@ -265,6 +265,12 @@ class Scheduler(Promises):
         jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
         return [job for job in jobs if job is not None and job.state is State.RUNNING]
 
+    def job_in(self, index: int, number: int) -> Job | None:
+        """The job of that number, if a slot has it in hand."""
+        slot = self.slots.get(index)
+        job = slot.job if slot is not None else None
+        return job if job is not None and job.number == number else None
+
     def unresolved(self) -> list[Job]:
         """All the jobs that are still in its hands."""
         queued = [job for slot in self.slots for job in slot.ahead]

@@ -117,21 +117,21 @@ def test_a_job_for_a_life_that_is_over_is_left_alone(ready: Post) -> None:
     ready.engine.inbox.put(Lost(0, Loss(None, 1.0)))
     ready.engine.inbox.put(Ready(0, 6))
     ready.hear(2)
-    ready.order("run", 0, 1, 41, b"", None)
-    ready.order("run", 0, 2, 42, b"", None)
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.order("run", 0, 2, 42, b"", None, None)
     assert ready.engine.next() == ("run", 0, 42)
 
 
 def test_a_job_for_a_worker_that_has_just_died_is_left_alone(ready: Post) -> None:
     ready.engine.inbox.put(Lost(0, Loss(None, 1.0)))
     ready.hear()
-    ready.order("run", 0, 1, 41, b"", None)
+    ready.order("run", 0, 1, 41, b"", None, None)
     ready.order("kill", 0, 41, "KILLED", False)
     assert ready.engine.next() == ("kill", 0, 41, Verdict.KILLED, False)
 
 
 def test_when_a_job_began_is_said_if_it_has_not_ended_at_once(ready: Post) -> None:
-    ready.order("run", 0, 1, 41, b"", None)
+    ready.order("run", 0, 1, 41, b"", None, None)
     assert ready.hear() == [("begun", 0, 41, 5.0)]
 
 
@@ -153,7 +153,7 @@ def test_the_lease_counts_from_what_the_executor_has_heard(make: Callable[..., P
 
 
 def test_what_had_begun_when_it_gave_up_is_said(ready: Post) -> None:
-    ready.order("run", 0, 1, 41, b"", None)
+    ready.order("run", 0, 1, 41, b"", None, None)
     ready.hear()
     ready.outpost.give_up()
     assert ready.hear() == [("over", frozenset([41]))]
@@ -162,7 +162,7 @@ def test_what_had_begun_when_it_gave_up_is_said(ready: Post) -> None:
 
 def test_what_had_not_begun_when_it_gave_up_is_not(ready: Post) -> None:
     ready.engine.begins = None
-    ready.order("run", 0, 1, 41, b"", None)
+    ready.order("run", 0, 1, 41, b"", None, None)
     ready.outpost.give_up()
     assert ready.hear()[-1] == ("over", frozenset())
 

@@ -75,12 +75,12 @@ def losses(reports: list[Any]) -> dict[int, Loss]:
 def test_a_job_goes_to_the_worker_of_its_slot_under_the_number_of_that_worker_s_life(
     postings: Postings, site: ByHand
 ) -> None:
-    postings.run(1, 7, b"call", 3.0)
-    assert site.heard[-1] == ("run", 1, 2, 7, b"call", 3.0)
+    postings.run(1, 7, b"call", 3.0, None)
+    assert site.heard[-1] == ("run", 1, 2, 7, b"call", 3.0, None)
 
 
 def test_a_ready_worker_is_told_with_its_host(postings: Postings, site: ByHand) -> None:
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     tell(postings, site, Lost(0, Loss(None, 1.0)))
     tell(postings, site, Ready(0, 555), life=9)
     postings.reports()
@@ -90,7 +90,7 @@ def test_a_ready_worker_is_told_with_its_host(postings: Postings, site: ByHand) 
 def test_of_a_slot_one_thing_is_told_at_a_time_and_in_order(
     postings: Postings, site: ByHand
 ) -> None:
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     tell(postings, site, ended(0, 7))
     tell(postings, site, Lost(0, Loss(None, 1.0)))
     tell(postings, site, Ready(0, 5), life=3)
@@ -104,7 +104,7 @@ def test_of_a_slot_one_thing_is_told_at_a_time_and_in_order(
 def test_a_job_that_was_sent_when_its_dask_worker_vanishes_counts_as_begun(
     postings: Postings, site: ByHand
 ) -> None:
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     postings.gone(site, OSError("cut"), None)
     found = losses(postings.reports())
     assert found[0].begun is not None
@@ -115,8 +115,8 @@ def test_a_job_that_was_sent_when_its_dask_worker_vanishes_counts_as_begun(
 def test_a_job_that_the_outpost_had_not_begun_is_known_not_to_have(
     postings: Postings, site: ByHand
 ) -> None:
-    postings.run(0, 7, b"", None)
-    postings.run(1, 8, b"", None)
+    postings.run(0, 7, b"", None, None)
+    postings.run(1, 8, b"", None, None)
     postings.gone(site, None, frozenset([8]))
     found = losses(postings.reports())
     assert found[0].begun is None
@@ -126,11 +126,11 @@ def test_a_job_that_the_outpost_had_not_begun_is_known_not_to_have(
 def test_a_job_for_a_dask_worker_that_is_gone_is_not_sent_and_has_not_begun(
     postings: Postings, site: ByHand
 ) -> None:
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     tell(postings, site, ended(0, 7))
     postings.gone(site, OSError(), None)
     assert [type(report) for report in postings.reports()] == [Finished, Lost]  # of 0, of 1
-    postings.run(0, 8, b"", None)
+    postings.run(0, 8, b"", None, None)
     assert site.jobs() == [7]
     assert losses(postings.reports())[0].begun is None
 
@@ -180,7 +180,7 @@ def test_what_is_said_of_a_slot_s_earlier_term_is_not_heard(
 def test_a_dask_worker_that_is_leaving_finishes_its_job_and_gets_no_other(
     postings: Postings, site: ByHand
 ) -> None:
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     postings.removed(site)
     assert postings.capacity == 0
     assert list(losses(postings.reports())) == [1]  # it was idle, and goes elsewhere
@@ -198,7 +198,7 @@ def test_times_of_another_host_come_in_ours_and_within_what_is_possible(
     postings: Postings, site: ByHand
 ) -> None:
     site.clock.measured(asked=100.0, theirs=5000.0, answered=100.0)
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     report = ended(0, 7)
     report.outcome.started, report.outcome.ended = 1.0, 1e9
     tell(postings, site, report)
@@ -209,7 +209,7 @@ def test_times_of_another_host_come_in_ours_and_within_what_is_possible(
 
 
 def test_a_job_that_runs_began_when_the_outpost_says(postings: Postings, site: ByHand) -> None:
-    postings.run(0, 7, b"", None)
+    postings.run(0, 7, b"", None, None)
     held = postings.get(0, 7)
     assert held is not None
     post, _ = held

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ..jobs import Call, Outcome, Verdict
 from ..reports import Report
+from .loglevels import Levels
 
 __all__ = ["Capabilities", "Engine", "Line", "Setup"]
 
@@ -53,10 +54,12 @@ class Capabilities:
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
         dumps: `Engine.ask_stack` is there.
+        limits_memory: `Engine.run_within` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
         follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
             reported. `max_workers` is the most that do.
+        relays: what jobs log reaches this process's handlers.
     """
 
     kills: bool = False
@@ -68,9 +71,11 @@ class Capabilities:
     hands_over: bool = False
     queues: bool = False
     dumps: bool = False
+    limits_memory: bool = False
     quick: float = 0.0005
     borrows: bool = False
     follows: bool = False
+    relays: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Setup:
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
+    relays_logs: bool | None = None  # None: if it can
+    levels: Levels | None = None  # what to log, if that is not what this process does
 
 
 class Engine(abc.ABC):
@@ -126,6 +133,12 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """As `run`; the worker, with all that is below it, may have so many bytes meanwhile."""
+        raise NotImplementedError
 
     def hand_over(
         self,
@@ -193,6 +206,9 @@ class Engine(abc.ABC):
         job does not run, or what runs it cannot tell.
         """
         raise NotImplementedError
+
+    def hear(self, slot: int, wanted: bool) -> None:  # noqa: B027
+        """Read what the worker of `slot` says, answers included, or leave it for the time being."""
 
     def works_here(self) -> bool:
         """Whether the calling thread is one that runs jobs. Any thread may call this."""

@@ -36,14 +36,16 @@ class Kind:
     STARTED = 6  # to the parent, where no page is shared: a job has begun
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
     HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
+    LOGGED = 9  # to the parent: a job has logged something
+    WARNED = 10  # to the parent: a job was warned of something
 
 
 class Frame(NamedTuple):
     """One message.
 
-    A call's `stamp` is its timeout (seconds, 0 for none). An answer's is when it started, beside
-    when it `ended` (both monotonic) and its `cpu_time` (seconds); `rss` is the worker's peak
-    (bytes).
+    A call's `stamp` is its timeout (seconds, 0 for none), its `rss` its memory limit (bytes, 0 for
+    none). An answer's `stamp` is when it started, beside when it `ended` (both monotonic) and its
+    `cpu_time` (seconds); `rss` is the worker's peak.
     """
 
     number: int
@@ -203,6 +205,11 @@ class Channel:
             else:
                 unsent.popleft()
         return True
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing is left to be sent."""
+        return not self._unsent
 
     def receive(self) -> list[Frame]:
         """As the function of that name."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .. import packing
@@ -66,6 +67,8 @@ class DaskEngine(PicklingEngine):
         recycles=True,
         isolates=True,
         dumps=True,
+        limits_memory=True,
+        relays=True,
         follows=True,
     )
 
@@ -101,9 +104,11 @@ class DaskEngine(PicklingEngine):
             OSError: the scheduler could not be reached.
             UnfitError: no Dask worker can run jobs for us.
         """
+        self._setup = setup
+        setup = replace(setup, levels=self._levels())
         if setup.initializer is not None:  # to be unpacked where it is called
             packed = packing.pack((setup.initializer, setup.initargs))
-            setup = Setup(call_packed, (packed,), setup.max_tasks_per_child)
+            setup = replace(setup, initializer=call_packed, initargs=(packed,))
         self._capacity = self._liaison.start(packing.pack(setup))
 
     def capacity(self) -> int | None:
@@ -118,7 +123,13 @@ class DaskEngine(PicklingEngine):
 
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """See `Engine.run`."""
-        self._postings.run(slot, number, payload, timeout)
+        self._postings.run(slot, number, payload, timeout, None)
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """See `Engine.run_within`."""
+        self._postings.run(slot, number, payload, timeout, memory_limit)
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`."""
@@ -156,6 +167,10 @@ class DaskEngine(PicklingEngine):
         token = next(self._tokens)
         self._askers[token] = held[1], tell  # type: ignore[assignment]
         held[1].say("ask_stack", slot, number, token)
+
+    def hear(self, slot: int, wanted: bool) -> None:
+        """See `Engine.hear`. What is on its way comes all the same."""
+        self._postings.order(slot, "hear", slot, wanted)
 
     def wake(self) -> None:
         """See `Engine.wake`."""

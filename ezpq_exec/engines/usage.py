@@ -1,11 +1,14 @@
-"""What a process has used so far."""
+"""What a process has used so far, and the memory that it has now."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
-__all__ = ["usage"]
+__all__ = ["resident", "usage"]
+
+_LINUX = sys.platform == "linux"
 
 try:
     import resource
@@ -24,3 +27,12 @@ else:
         gone = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
         return cpu, own.ru_maxrss * _RSS_UNIT
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has, what it shares included; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
+            return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

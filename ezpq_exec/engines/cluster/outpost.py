@@ -22,7 +22,7 @@ from typing import Any
 
 from ... import packing
 from ...jobs import Verdict
-from ...reports import Broken, Capacity, Finished, Lost, Ready, Report, Stopped, Unstartable
+from ...reports import Broken, Capacity, Finished, Lost, Ready, Report, Said, Stopped, Unstartable
 from ..base import Engine, Setup
 from .stream import Message
 
@@ -140,7 +140,7 @@ class Outpost:
             self._numbers.pop(slot, None)
             if not report.ready:
                 self._lives.pop(slot, None)
-        else:
+        elif not isinstance(report, Said):
             self._numbers.pop(slot, None)
             self._lives.pop(slot, None)
             report = _carriable(report)
@@ -163,12 +163,23 @@ class Outpost:
         self._terms[slot] = term
         self._engine.start(slot)
 
-    def _run(self, slot: int, life: int, number: int, payload: Any, timeout: float | None) -> None:
+    def _run(
+        self,
+        slot: int,
+        life: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        memory_limit: int | None,
+    ) -> None:
         if self._lives.get(slot) != life:
             return  # its worker is gone, as the executor will have heard by now
         self._numbers[slot] = number
         self._unnoticed.append((time.monotonic() + NOTICE, slot, number))
-        self._engine.run(slot, number, payload, timeout)
+        if memory_limit is None:
+            self._engine.run(slot, number, payload, timeout)
+        else:
+            self._engine.run_within(slot, number, payload, timeout, memory_limit)
 
     def _kill(self, slot: int, number: int, reason: str, force: bool) -> None:
         self._engine.kill(slot, number, Verdict[reason], force=force)
@@ -180,6 +191,9 @@ class Outpost:
         for of_slot in (self._terms, self._lives, self._numbers):
             of_slot.pop(slot, None)
         self._engine.retire(slot)
+
+    def _hear(self, slot: int, wanted: bool) -> None:
+        self._engine.hear(slot, wanted)
 
     def _ask_stack(self, slot: int, number: int, token: int) -> None:
         self._engine.ask_stack(slot, number, lambda stack: self._say("stack", token, stack))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from ... import packing
-from ...reports import Finished, Loss, Lost, Ready, Report, Unstartable
+from ...reports import Finished, Loss, Lost, Ready, Report, Said, Unstartable
 from .clocks import Clock
 from .stream import Message
 
@@ -107,7 +107,20 @@ class Postings:
             return None
         return post, post.site
 
-    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+    def order(self, slot: int, *order: Any) -> None:
+        """An order that concerns a slot's worker, whatever it is doing."""
+        post = self._posts.get(slot)
+        if post is not None and post.site is not None and not post.gone:
+            post.site.say(*order)
+
+    def run(
+        self,
+        slot: int,
+        number: int,
+        payload: Any,
+        timeout: float | None,
+        memory_limit: int | None,
+    ) -> None:
         """A job for the worker of a slot."""
         post = self._posts.get(slot)
         if post is None:
@@ -115,7 +128,7 @@ class Postings:
         post.number, post.at, post.began = number, time.monotonic(), None
         post.sent = bool(post.life) and not post.gone
         if post.sent and post.site is not None:
-            post.site.say("run", slot, post.life, number, payload, timeout)
+            post.site.say("run", slot, post.life, number, payload, timeout, memory_limit)
 
     def _place(self, post: Post) -> None:
         site = max(self._free, key=lambda site: self._free[site], default=None)
@@ -216,7 +229,9 @@ class Postings:
         if post is None or post.site is not site or post.term != term or post.gone:
             return  # it was retired, or moved, while that was under way
         now = time.monotonic()
-        if isinstance(report, Ready):
+        if isinstance(report, Said):
+            self._due.append((post, lambda _: report))
+        elif isinstance(report, Ready):
             self._due.append((post, lambda post: self._ready(post, report, life, site.host)))
         elif isinstance(report, Finished):
             self._due.append((post, lambda post: self._finished(post, report, site, now)))
@@ -240,8 +255,9 @@ class Postings:
                 continue
             report = make(post)
             if report is not None:
-                told.add(post.slot)
                 reports.append(report)
+                if not isinstance(report, Said):  # about which nothing is decided
+                    told.add(post.slot)
         return reports
 
     @property

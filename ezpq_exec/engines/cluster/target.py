@@ -48,8 +48,14 @@ def target(cluster: Any, security: Any) -> tuple[str, dict[str, Any]]:
         raise ValueError(
             f"the cluster must be {WANTED}, such as 'tcp://10.0.0.1:8786', not {address!r}"
         ) from error
-    if security is None:
-        security = Security()
+    return address, _connection(address, Security() if security is None else security)
+
+
+def _connection(address: str, security: Any) -> dict[str, Any]:
+    """The arguments for `connect` by that security."""
+    from distributed import Security
+    from distributed.comm import parse_address
+
     if not isinstance(security, Security):
         raise TypeError(f"security must be a distributed.Security, not {security!r}")
     connection: dict[str, Any] = security.get_connection_args("client")
@@ -58,4 +64,4 @@ def target(cluster: Any, security: Any) -> tuple[str, dict[str, Any]]:
             f"{address} needs a security with certificates, as distributed.Security has them "
             f"(tls_ca_file, tls_client_cert, tls_client_key), not {security!r}"
         )
-    return address, connection
+    return connection
