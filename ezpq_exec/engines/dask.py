@@ -170,7 +170,7 @@ class DaskEngine(PicklingEngine):
 
     def hear(self, slot: int, wanted: bool) -> None:
         """See `Engine.hear`. What is on its way comes all the same."""
-        self._postings.order(slot, "hear", slot, wanted)
+        self._postings.hear(slot, wanted)
 
     def wake(self) -> None:
         """See `Engine.wake`."""

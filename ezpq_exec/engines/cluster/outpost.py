@@ -192,8 +192,9 @@ class Outpost:
             of_slot.pop(slot, None)
         self._engine.retire(slot)
 
-    def _hear(self, slot: int, wanted: bool) -> None:
-        self._engine.hear(slot, wanted)
+    def _hear(self, slot: int, life: int, wanted: bool) -> None:
+        if self._lives.get(slot) == life:
+            self._engine.hear(slot, wanted)
 
     def _ask_stack(self, slot: int, number: int, token: int) -> None:
         self._engine.ask_stack(slot, number, lambda stack: self._say("stack", token, stack))

@@ -107,11 +107,11 @@ class Postings:
             return None
         return post, post.site
 
-    def order(self, slot: int, *order: Any) -> None:
-        """An order that concerns a slot's worker, whatever it is doing."""
+    def hear(self, slot: int, wanted: bool) -> None:
+        """Have the worker of a slot listened to, or not."""
         post = self._posts.get(slot)
         if post is not None and post.site is not None and not post.gone:
-            post.site.say(*order)
+            post.site.say("hear", slot, post.life, wanted)
 
     def run(
         self,
