@@ -212,8 +212,8 @@ class Desk(Loop):
             with SharedCondition.lock():  # whoever fetches the answer resolves under it
                 if job.future is not None and job.future.done():
                     return False, []
-                if job.ahead:  # begun, as the answer that is under way from the job before it says
-                    raise _NotYetError
+                if job.ahead and self._engine.capabilities.kills:
+                    raise _NotYetError  # begun, as the answer of the job before it is about to say
                 commands = self._scheduler.kill(job, now)
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
             return doomed, commands
@@ -226,8 +226,9 @@ class Desk(Loop):
         return bool(self.ask(question))
 
     def _give_up(self, job: Job, now: float) -> list[Command]:
-        if job.ahead:
-            self.post_next(self._give_up, job)
+        if job.ahead:  # begun, or as good as that
+            if self._engine.capabilities.kills:
+                self.post_next(self._give_up, job)
             return []
         return ending.give_up(self._scheduler, job, now)
 

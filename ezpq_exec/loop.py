@@ -36,12 +36,13 @@ from .commands import (
 from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
+from .hearing import Hearing
 from .jobs import Job, State
 from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Broken, Capacity, Finished, Lost, Ready, Report, Said, Stopped, Unstartable
+from .reports import Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -74,6 +75,7 @@ class Loop:
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
         self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
+        self._hearing = Hearing(engine, scheduler, self._listener)
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -140,7 +142,8 @@ class Loop:
         commands = self._read_records(now) if self._hands_over else []
         commands += self._read_mail(now)
         for report in reports:
-            commands += self._hear(report, now)
+            commands += self._hearing.hear(report, now)
+            self._done |= isinstance(report, Stopped)
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
@@ -168,33 +171,6 @@ class Loop:
         for recall in self._scheduler.recall_all():
             commands += self._recall(recall.slot)
         return commands + self._handed.read(now)
-
-    def _hear(self, report: Report, now: float) -> list[Command]:
-        scheduler = self._scheduler
-        if isinstance(report, Finished):
-            return scheduler.finished(*report, now)
-        if isinstance(report, Ready):
-            return scheduler.ready(report.slot, report.pid, now, report.host)
-        if isinstance(report, Lost):
-            return scheduler.lost(report.slot, report.loss, now)
-        return self._hear_more(report, now)
-
-    def _hear_more(self, report: Report, now: float) -> list[Command]:
-        """Hear what comes more rarely."""
-        scheduler = self._scheduler
-        match report:
-            case Unstartable(slot, cause, fatal, died):
-                return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
-            case Said(slot, number):
-                if not self._listener.take(report, scheduler.job_in(slot, number)):
-                    self._engine.hear(slot, False)
-            case Capacity(slots):
-                return scheduler.offered(slots, now)
-            case Broken(cause):
-                return scheduler.break_down(scheduler.unready(cause), now)
-            case _:
-                self._done = True
-        return []
 
     def _listen(self, slot: int, now: float) -> list[Command]:
         self._engine.hear(slot, True)
@@ -282,8 +258,7 @@ class Loop:
         self._settles.clear()
         jobs += [record.job for record, _ in self._offers.read()]
         for event, *args in self._mail.read():
-            letter_jobs = [getattr(arg, "job", arg) for arg in args]
-            letter_jobs = [job for job in letter_jobs if isinstance(job, Job)]
+            letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
             jobs += letter_jobs
             if not letter_jobs:
                 with contextlib.suppress(Exception):  # the state is not what it should be

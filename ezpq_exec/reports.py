@@ -17,6 +17,7 @@ __all__ = [
     "Report",
     "Said",
     "Stopped",
+    "Strayed",
     "Unstartable",
 ]
 
@@ -73,6 +74,14 @@ class Lost(NamedTuple):
     loss: Loss
 
 
+class Strayed(NamedTuple):
+    """Job `number` is lost, or came back undone (None); the others that `slot` was given are not."""
+
+    slot: int
+    number: int
+    loss: Loss | None
+
+
 class Unstartable(NamedTuple):
     """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
 
@@ -111,4 +120,4 @@ class Broken(NamedTuple):
     cause: BaseException
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Said, Capacity, Broken, Stopped]
+Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Capacity, Broken, Stopped]

@@ -30,6 +30,9 @@ ENGINES = {
 }
 SLOW_TO_START = {"dask"}  # engines that are made ready only if a case of theirs is to run
 
+if os.environ.get("PRETEND") == "win32":  # see elsewhere/; this one forks, of which nobody hears
+    del ENGINES["borrowed processes"]
+
 _ROOT = "ezpq_exec-root"
 _TRACKERS = ("resource_tracker", "semaphore_tracker")
 _BY_CAPABILITY = "this engine "
@@ -45,6 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a case says what it asks of an engine."""
     config.addinivalue_line("markers", "needs(*capabilities): only for engines that have these")
     config.addinivalue_line("markers", "lacks(*capabilities): only for engines without these")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run the whole suite by four processes, since most tests wait; what was asked for, by one."""
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_chosen = config.option.keyword or config.option.markexpr or config.option.usepdb
+    return 4 if is_whole and not is_chosen else 0
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -78,12 +88,17 @@ def capabilities_of(name: str) -> Capabilities:
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have all that a program keeps for good (root, trackers) there before the first test."""
+    """Have all that a program keeps for good (root, trackers) there before the first test.
+
+    What was imported by then is garbage for no test, so that they need not look through it.
+    """
     params = [getattr(item, "callspec", None) for item in request.session.items]
     used = {spec.params.get("engine_name") for spec in params if spec is not None}
     for name in ENGINES:
         if name in used or name not in SLOW_TO_START:
             capabilities_of(name)
+    gc.collect()
+    gc.freeze()
     yield
     dasks.close_shared()
 

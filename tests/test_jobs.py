@@ -203,7 +203,6 @@ class Doer:
         (functools.partial(functools.partial(Doer())), "Doer"),
         (np.sin, "sin"),
     ],
-    ids=str,
 )
 def test_functions_have_names(function: Any, name: str) -> None:
     """Whatever can be called has a name that people know."""

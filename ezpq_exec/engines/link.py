@@ -8,6 +8,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Link"]
 

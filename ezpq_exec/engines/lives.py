@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 
@@ -25,6 +26,9 @@ from .messages import Born, Died, Dumped
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Lives"]
 

@@ -7,6 +7,7 @@ One thread drives all of this, and never waits but in `wait`.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ from .line import Line
 from .link import Link
 from .lives import Lives
 from .switchboard import Switchboard
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["ProcessEngine"]
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["IN", "OUT", "Switchboard"]
 

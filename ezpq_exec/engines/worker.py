@@ -17,14 +17,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import packing
 from .channel import SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
-from .page import Page
 from .usage import usage
 from .wire import Wire
+
+if TYPE_CHECKING:  # there are none but on Linux
+    from .page import Page
 
 __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
@@ -234,5 +236,6 @@ def _flush() -> None:
 
 def _await_death() -> None:
     """The keeper has decided; an answer now would contradict it."""
-    while True:
-        signal.pause()
+    if sys.platform != "win32":  # where nobody is condemned
+        while True:
+            signal.pause()

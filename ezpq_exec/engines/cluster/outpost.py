@@ -22,7 +22,18 @@ from typing import Any
 
 from ... import packing
 from ...jobs import Verdict
-from ...reports import Broken, Capacity, Finished, Lost, Ready, Report, Said, Stopped, Unstartable
+from ...reports import (
+    Broken,
+    Capacity,
+    Finished,
+    Lost,
+    Ready,
+    Report,
+    Said,
+    Stopped,
+    Strayed,
+    Unstartable,
+)
 from ..base import Engine, Setup
 from .stream import Message
 
@@ -130,7 +141,7 @@ class Outpost:
         return max(0.0, until - time.monotonic())
 
     def _pass_on(self, report: Report) -> None:
-        if isinstance(report, Stopped | Capacity | Broken) or self._closing:
+        if isinstance(report, Stopped | Strayed | Capacity | Broken) or self._closing:
             return
         slot = report.slot
         life = 0
