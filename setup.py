@@ -16,6 +16,7 @@ setup(
     package_data={"ezpq_exec": ["py.typed"]},
     install_requires=["loky>=3.5", "cloudpickle>=3.0"],
     extras_require={
+        "dask": ["distributed>=2024.1"],
         "demo": ["rich>=13"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
         "progress": ["tqdm>=4.60"],
@@ -28,6 +29,7 @@ setup(
             "rich>=13",
             "numpy",
             "dask>=2024.1",
+            "distributed>=2024.1",
             "pandas>=2.1",
             "plotnine>=0.14",
             "tqdm>=4.60",

@@ -146,6 +146,13 @@ class Decisions:
             self.deadlines.set(self.idleness, min(map(self.idleness.due, self.slots.idle)))
         return commands
 
+    def fit(self, now: float) -> list[Command]:
+        """Have as many slots as there are to be."""
+        if self.closed:
+            return []
+        leaving = [command for slot in self.slots.fit() for command in self.let_go(slot)]
+        return leaving + self.dispatch(now)
+
     def follow_up(self, slot: Slot, now: float) -> list[Command]:
         """`slot` has no job any more: it leaves if there is one too many; others may start."""
         gone = self.let_go(slot) if self.slots.surplus > 0 else []

@@ -102,18 +102,12 @@ class Scheduler(Promises):
     def resize(self, count: int, now: float) -> list[Command]:
         """Let `count` jobs run at once; what runs beyond that is not interrupted."""
         self.slots.wanted = count
-        return self._fit(now)
+        return self.fit(now)
 
     def offered(self, count: int, now: float) -> list[Command]:
         """The engine can run `count` jobs at once from now on, where that is its affair."""
         self.slots.offered = count
-        return self._fit(now)
-
-    def _fit(self, now: float) -> list[Command]:
-        if self.closed:
-            return []
-        leaving = [command for slot in self.slots.fit() for command in self.let_go(slot)]
-        return leaving + self.dispatch(now)
+        return self.fit(now)
 
     def close(self, now: float, *, cancel: bool = False) -> list[Command]:
         """No further job will come; those that wait are still to run, or cancelled.

@@ -59,6 +59,8 @@ class Capabilities:
         borrows: the workers are another executor's.
         follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
             reported. `max_workers` is the most that do.
+        is_away: workers may be on other hosts; they are in surroundings of their own, and what jobs
+            print comes out there.
         relays: what jobs log reaches this process's handlers.
     """
 
@@ -75,6 +77,7 @@ class Capabilities:
     quick: float = 0.0005
     borrows: bool = False
     follows: bool = False
+    is_away: bool = False
     relays: bool = False
 
 

@@ -70,6 +70,7 @@ class DaskEngine(PicklingEngine):
         limits_memory=True,
         relays=True,
         follows=True,
+        is_away=True,
     )
 
     def __init__(
