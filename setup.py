@@ -18,6 +18,7 @@ setup(
     extras_require={
         "dask": ["distributed>=2024.1"],
         "demo": ["rich>=13"],
+        "joblib": ["joblib>=1.4"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
         "progress": ["tqdm>=4.60"],
         "test": [
@@ -30,6 +31,7 @@ setup(
             "numpy",
             "dask>=2024.1",
             "distributed>=2024.1",
+            "joblib>=1.4",
             "pandas>=2.1",
             "plotnine>=0.14",
             "tqdm>=4.60",

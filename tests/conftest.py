@@ -48,6 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a case says what it asks of an engine."""
     config.addinivalue_line("markers", "needs(*capabilities): only for engines that have these")
     config.addinivalue_line("markers", "lacks(*capabilities): only for engines without these")
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        dasks.share()
+
+
+def pytest_unconfigure() -> None:
+    """End what was started for several processes of tests, or for this one."""
+    dasks.close_shared()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

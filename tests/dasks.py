@@ -16,11 +16,12 @@ import psutil
 
 from ezpq_exec import DaskEngine
 
-__all__ = ["Cluster", "close_shared", "cluster", "engine", "foreign_pids", "shared"]
+__all__ = ["Cluster", "close_shared", "cluster", "engine", "foreign_pids", "share", "shared"]
 
 ROOT = Path(__file__).parents[1]
 PATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 LOOPBACK = "127.0.0.1"
+SHARED = "EZPQ_EXEC_TESTS_DASK"  # where one is that others have started: its address
 WORKERS, THREADS = 2, 4  # of the cluster that cases share: as many slots as any case asks for
 
 _running: set[int] = set()  # the processes of all clusters
@@ -42,6 +43,7 @@ class Cluster:
         scheme: of addresses.
         host: where the scheduler listens.
         prefix: what is put before the scheduler's command.
+        address: of a scheduler that is there; then none is started.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Cluster:
         scheme: str = "tcp",
         host: str = LOOPBACK,
         prefix: Sequence[str] = (),
+        address: str | None = None,
     ) -> None:
         self._options = list(options)
         self._host = host
@@ -58,7 +61,11 @@ class Cluster:
         self._folder = tempfile.TemporaryDirectory(prefix="ezpq_exec-dask-")
         self._log = (Path(self._folder.name) / "log").open("wb")
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.start_scheduler(prefix)
+        self.scheduler: subprocess.Popen[bytes] | None = None
+        if address is None:
+            self.start_scheduler(prefix)
+        else:
+            self.address = address
 
     @property
     def log(self) -> str:
@@ -69,6 +76,12 @@ class Cluster:
         """Start the scheduler; a second time, when it is gone, at the same address."""
         where = ["--host", self._host, "--port", str(self._port), "--no-dashboard"]
         self.scheduler = self._start("scheduler", where, prefix)
+
+    def kill_scheduler(self) -> None:
+        """End the scheduler by SIGKILL. Its workers close then."""
+        assert self.scheduler is not None
+        self.scheduler.kill()
+        self.scheduler.wait()
 
     def add_worker(
         self,
@@ -104,7 +117,7 @@ class Cluster:
 
     def close(self) -> None:
         """End it, with all that it started."""
-        for process in (*self.workers, self.scheduler):
+        for process in filter(None, (*self.workers, self.scheduler)):
             below = _below(process.pid)
             process.kill()
             process.wait()
@@ -143,9 +156,16 @@ def cluster(*threads: int, **options: Any) -> Iterator[Cluster]:
 _shared: list[Cluster] = []
 
 
+def share() -> None:
+    """Start the cluster now, for all the processes that are started by this one."""
+    os.environ[SHARED] = shared().address
+
+
 def shared() -> Cluster:
     """The cluster that cases share, which is started when it is first needed."""
-    if not _shared:
+    if not _shared and SHARED in os.environ:
+        _shared.append(Cluster(address=os.environ[SHARED]))
+    elif not _shared:
         _shared.append(Cluster())
         for number in range(WORKERS):
             _shared[0].add_worker("--name", f"shared-{number}", threads=THREADS)

@@ -335,8 +335,7 @@ def test_a_scheduler_that_comes_back_is_found_again(make: Make, gate: Gate) -> N
         job = executor.submit(hold, gate.path)
         gate.heard()
         waiting = executor.submit(add, 1, 2)
-        cluster.scheduler.kill()
-        cluster.scheduler.wait()
+        cluster.kill_scheduler()
         # Its workers close when it is gone, and so does what ran there.
         assert isinstance(job.exception(PATIENCE), WorkerDied)
         assert not waiting.done()
@@ -350,7 +349,7 @@ def test_a_scheduler_that_stays_away_breaks_the_executor_in_time(make: Make) -> 
     with dasks.cluster(1) as cluster:
         executor = make(DaskEngine(cluster.address, reconnect_timeout=1.0))
         assert executor.submit(add, 1, 2).result(PATIENCE) == 3
-        cluster.scheduler.kill()
+        cluster.kill_scheduler()
         waiting = executor.submit(add, 1, 2)
         error = waiting.exception(PATIENCE)
         assert isinstance(error, (BrokenExecutor, WorkerDied))

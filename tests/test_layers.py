@@ -22,6 +22,7 @@ LAYERS = [
     "excerpt extras progress",
     "future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
+    "joblib",
     "records tracks",
     "frame trace plots.* joblog",
     "plot queue_record",
