@@ -53,10 +53,11 @@ class DaskEngine(PicklingEngine):
 
     >>> from distributed import LocalCluster
     >>> from ezpq_exec import DaskEngine, PriorityExecutor
-    >>> with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    >>> here = {"processes": False, "dashboard_address": "127.0.0.1:0"}
+    >>> with LocalCluster(n_workers=1, threads_per_worker=2, **here) as cluster:
     ...     with PriorityExecutor(engine=DaskEngine(cluster)) as ex:
-    ...         ex.options(timeout=30).submit(pow, 2, 5).result()
-    32
+    ...         (ex.max_workers, ex.options(timeout=30).submit(pow, 2, 5).result())
+    (2, 32)
     """
 
     capabilities = Capabilities(
