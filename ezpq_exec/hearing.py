@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .commands import Command
-from .engines.base import Engine
 from .loglistener import LogListener
 from .reports import Broken, Capacity, Finished, Lost, Ready, Report, Said, Strayed, Unstartable
 from .scheduler import Scheduler
@@ -14,8 +13,7 @@ __all__ = ["Hearing"]
 class Hearing:
     """Passes on reports, on the loop's thread."""
 
-    def __init__(self, engine: Engine, scheduler: Scheduler, listener: LogListener) -> None:
-        self._engine = engine
+    def __init__(self, scheduler: Scheduler, listener: LogListener) -> None:
         self._scheduler = scheduler
         self._listener = listener
 
@@ -40,8 +38,7 @@ class Hearing:
             case Strayed():
                 return scheduler.strayed(*report, now)
             case Said(slot, number):
-                if not self._listener.take(report, scheduler.job_in(slot, number)):
-                    self._engine.hear(slot, False)
+                self._listener.take(report, scheduler.job_in(slot, number))
             case Capacity(slots):
                 return scheduler.offered(slots, now)
             case Broken(cause):

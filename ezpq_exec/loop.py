@@ -37,7 +37,7 @@ from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing
-from .jobs import Job, State
+from .jobs import Job, Outcome, State, Verdict
 from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
@@ -74,8 +74,8 @@ class Loop:
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
-        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
-        self._hearing = Hearing(engine, scheduler, self._listener)
+        self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
+        self._hearing = Hearing(scheduler, self._listener)
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -172,10 +172,6 @@ class Loop:
             commands += self._recall(recall.slot)
         return commands + self._handed.read(now)
 
-    def _listen(self, slot: int, now: float) -> list[Command]:
-        self._engine.hear(slot, True)
-        return []
-
     def _obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
         at = 0
@@ -241,11 +237,14 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        timeout, limit = job.options.timeout, job.options.memory_limit
-        if limit is None:
-            self._engine.run(slot, job.number, job.payload, timeout)
-        else:
-            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
+        if job.options.is_plain:
+            self._engine.run(slot, job.number, job.payload, job.options.timeout)
+            return []
+        try:
+            self._engine.run_on_terms(slot, job.number, job.payload, job.options)
+        except OSError as failure:  # out of descriptors, or of room: its future is to tell
+            outcome = Outcome(Verdict.RAISED, failure)
+            return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
 
     def _collapse(self, failure: BaseException) -> None:

@@ -177,7 +177,7 @@ class Scheduler(Promises):
         concluded: list[Command] = []
         if job.state is not State.DONE:
             if job.condemned is not None:  # whoever was told that it will be killed is told no lie
-                loss = Loss(begun=outcome.started, ended=outcome.ended, pid=job.pid)
+                loss = Loss(outcome.started, outcome.ended, job.pid, output=outcome.output)
                 outcome = verdicts.condemned(job, loss)
             concluded = self.conclude(job, outcome, now)
         if begin is not None:
