@@ -43,6 +43,11 @@ def assemble(
         UnsupportedOption: the engine cannot honour one of them.
     """
     capabilities = engine.capabilities
+    if setup.max_worker_memory is not None and not capabilities.recycles:
+        raise UnsupportedOption(
+            "max_worker_memory needs workers that are processes of the executor's own "
+            f"(got {setup.max_worker_memory!r})"
+        )
     engine.open(setup)
     count = default_workers(engine) if max_workers is None else max_workers
     if capabilities.borrows and idle_timeout is not None:
