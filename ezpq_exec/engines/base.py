@@ -92,8 +92,8 @@ class Setup:
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
     relays_logs: bool | None = None  # None: if it can
-    levels: Levels | None = None  # what to log, if that is not what this process does
     max_worker_memory: int | None = None  # bytes
+    levels: Levels | None = None  # what to log, if that is not what this process does
 
     @property
     def recycles(self) -> bool:
