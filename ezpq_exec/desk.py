@@ -111,7 +111,7 @@ class Desk(Loop):
         if error is not None:
             self.post(self._scheduler.rejected, job, error)
         elif self._mail.is_unread or job.lane is not None or not self._offers.are_there:
-            self.post(self._submitted, job)
+            self._mail.post(self._submitted, job)
         else:
             self._hand_over_here(job)
 

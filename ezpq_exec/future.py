@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from .condition import SharedCondition
+from .condition import NOBODY, SharedCondition
 from .jobs import Job, JobInfo, State, describe
 from .options import check_priority
 from .owner import Owner
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _BLANK = {name: value for name, value in vars(Future()).items() if name != "_condition"}
 _LISTS = [name for name, value in _BLANK.items() if type(value) is list]
+_VALUES = [(name, value) for name, value in _BLANK.items() if type(value) is not list]
 
 
 class JobFuture(Future[T]):
@@ -42,31 +43,38 @@ class JobFuture(Future[T]):
 
     # Of the class, for most never have their own.
     _handover: Handover | None = None
-    _was_alone = False
+    _was_alone: bool | None = None  # None: it was not handed over
+    _lazy_condition: SharedCondition | None = None
+    _info: JobInfo | None = None
+    _refused = False  # it was cancelled, and those who wait were told
+    _listeners: Sequence[Callable[[Future[T]], object]] = ()
+    _starters: Sequence[Callable[[Any], object]] = ()
 
     def __init__(self, job: Job, owner: Owner) -> None:
         # As Future.__init__ would, less the Condition that it would make: see `_condition`.
-        self.__dict__.update(_BLANK)
+        # Not by way of `__dict__`: without that, CPython need not make a dict for each future.
+        for name, value in _VALUES:
+            setattr(self, name, value)
         for name in _LISTS:
-            self.__dict__[name] = []
+            setattr(self, name, [])
         self._job = job
         self._owner = owner
-        self._info: JobInfo | None = None
-        self._refused = False  # it was cancelled, and those who wait were told
-        self._listeners: Sequence[Callable[[Future[T]], object]] = ()
-
-    _starters: Sequence[Callable[[Any], object]] = ()  # here, since hardly any future has some
 
     # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
     # `Future.__init__` sets it and all else locks it, waits on it and notifies it.
     @property
     def _condition(self) -> Any:  # type: ignore[override]
-        attributes: dict[str, Any] = self.__dict__
-        if attributes.pop("is_alone", False):
+        return self._lazy_condition or self._make_condition()
+
+    def _make_condition(self) -> SharedCondition:
+        """Somebody asks for it who is the first, or the first since it was handed over."""
+        with SharedCondition.lock():
+            condition = self._lazy_condition
+            if condition is not None:
+                return condition
+            self._lazy_condition = condition = SharedCondition(self._owner)
+        if self._handover is not None:
             self._owner.remind()
-        condition: SharedCondition | None = attributes.get("lazy_condition")
-        if condition is None:  # two threads may come here at once, and must get the same one
-            condition = attributes.setdefault("lazy_condition", SharedCondition(self._owner))
         return condition
 
     def __repr__(self) -> str:
@@ -132,32 +140,44 @@ class JobFuture(Future[T]):
         """The job was handed over by the thread that submits it, which knows this future alone."""
         self._handover = record
         self._was_alone = False
-        self.__dict__["is_alone"] = True  # until anybody asks for its condition
+        self._lazy_condition = None  # who asks for it next is somebody else
 
     def resolve_alone(self, value: T) -> bool:
         """Resolve, on the thread that waits; False if another is to, as somebody else waits too."""
         with SharedCondition.lock():
-            if "is_alone" not in self.__dict__ or self._job.condemned is not None:
+            if self._lazy_condition is not None or self._job.condemned is not None:
                 return False
-            del self.__dict__["is_alone"]
             self._was_alone = True
-            self.set_result(value)
+            self.resolve(value)
             self._handover = None
         return True
 
+    def resolve(self, value: T) -> None:
+        """As `set_result`; and if nobody waits by now, nobody will."""
+        with SharedCondition.lock():
+            if self._lazy_condition is None:
+                self._lazy_condition = NOBODY
+        self.set_result(value)
+
+    @property
+    def was_handed_over(self) -> bool:
+        """Whether `handed_over` was called."""
+        return self._was_alone is not None
+
     def was_resolved_alone(self) -> bool:
         """Whether it was resolved like that; if not, it will not be any more."""
-        if "_was_alone" not in self.__dict__:
+        if self._was_alone is None:
             return False
         with SharedCondition.lock():
-            self.__dict__.pop("is_alone", None)
+            if not self._was_alone and self._lazy_condition is None:
+                self._lazy_condition = SharedCondition(self._owner)
             self._handover = None
             return self._was_alone and self.done()
 
     def cancel(self) -> bool:
         """Take the job back, if it still waits; False if it runs or has ended."""
         with self._condition:
-            if not self._job.ahead:
+            if not self._job.ahead or self.done():
                 return self._cancel()
         if not self._owner.hold(self._job):  # its worker has begun it, though nobody heard yet
             return False
@@ -169,14 +189,9 @@ class JobFuture(Future[T]):
         if not super().cancel():
             return False
         if not already:
+            self._job.called_off = True
             self._owner.cancelled(self._job)
         return True
-
-    def let_go_ahead(self) -> bool:
-        """The job may be handed over ahead of its turn, if it is not cancelled."""
-        with self._condition:
-            self._job.ahead = not self.cancelled()
-            return self._job.ahead
 
     def begin(self) -> None:
         """A job that was handed over ahead of its turn has begun."""
@@ -184,6 +199,11 @@ class JobFuture(Future[T]):
             self._job.announced = self.forestall()
             self._job.ahead = False
         self._tell_start()
+
+    @property
+    def is_told_of_start(self) -> bool:
+        """Whether somebody wants to hear when the job begins."""
+        return bool(self._starters)
 
     def announce(self) -> bool:
         """Say that the job runs, if that was not said; False if it was cancelled before."""

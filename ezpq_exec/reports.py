@@ -7,7 +7,16 @@ from typing import NamedTuple, Union
 
 from .jobs import Outcome, Verdict
 
-__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Stopped", "Unstartable"]
+__all__ = [
+    "Finished",
+    "FinishedInTurn",
+    "Loss",
+    "Lost",
+    "Ready",
+    "Report",
+    "Stopped",
+    "Unstartable",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,14 @@ class Finished(NamedTuple):
     ready: bool = True
 
 
+class FinishedInTurn(NamedTuple):
+    """The jobs of these numbers ended by themselves, each queued behind the one before it."""
+
+    slot: int
+    numbers: list[int]
+    outcomes: list[Outcome]
+
+
 class Lost(NamedTuple):
     """The worker of `slot` is gone, and the engine is already at its successor."""
 
@@ -72,4 +89,4 @@ class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Stopped]
+Report = Union[Ready, Finished, FinishedInTurn, Lost, Unstartable, Stopped]

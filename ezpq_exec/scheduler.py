@@ -17,6 +17,7 @@ from . import verdicts
 from .commands import Command, Look
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
+from .lookahead import is_simple
 from .promises import Promises
 from .reports import Loss
 from .slots import Phase, Slot
@@ -49,6 +50,14 @@ class Scheduler(Promises):
             return [self.settle(job, verdicts.broken(self.broken), now), *self.dispatch(now)]
         self.wait(job)
         return self.dispatch(now)
+
+    def submitted_in_turn(self, jobs: list[Job], now: float) -> list[Command]:
+        """Jobs have come, one after another."""
+        if self.broken is not None:
+            return [command for job in jobs for command in self.submitted(job, now)]
+        for job in jobs:
+            self.wait(job)
+        return self.dispatch(now) if jobs else []
 
     def rejected(self, job: Job, error: BaseException, now: float) -> list[Command]:
         """A job has come whose arguments cannot be carried to a worker."""
@@ -178,6 +187,22 @@ class Scheduler(Promises):
             self.await_worker(slot, now)
         after = self.follow_up(slot, now) or self.spread()
         return [*after, *self.make_way(job), *concluded]
+
+    def finished_in_turn(
+        self, index: int, numbers: list[int], outcomes: list[Outcome], now: float
+    ) -> list[Command]:
+        """Jobs of a slot ended by themselves, each queued behind the one before it."""
+        commands: list[Command] = []
+        slot = self.slots.get(index)
+        last = numbers[-1]
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            job = None if slot is None else slot.job
+            if slot is None or job is None or number == last or not is_simple(job, slot, number):
+                commands += self.finished(index, number, outcome, True, now)
+            else:  # as `finished` would, less what comes to nothing
+                self.begin_next(slot)
+                commands.append(self.settle(job, outcome, now))
+        return commands
 
     def lost(self, index: int, loss: Loss, now: float) -> list[Command]:
         """The worker of a slot is gone, and what it was running with it."""

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs owner heap",
-    "history lanes backlog deadlines commands reports slots idleness verdicts sizing",
+    "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
     "decisions attempts lookahead promises scheduler ending stats packing batching inbox exitorder",
     "engines.*",
     "courier exits mailbox places gate condition offers handed resolver loop whereabouts desk",
@@ -31,7 +31,7 @@ LAYERS = [
 ]
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
-    *("history", "lanes", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
+    *("history", "lanes", "ranks", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
     *("promises", "sizing"),
     *("scheduler", "ending", "stats"),
 ]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Verdict
-from ..reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
+from ..reports import Finished, FinishedInTurn, Loss, Lost, Ready, Report, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
@@ -56,12 +56,32 @@ class Lives(PicklingEngine):
                 frames = channel.receive()
                 if link.listening:  # what comes there was sent before
                     self._on_queue(link, 0)
-                for frame in frames:
-                    self._answer(link, frame)
+                self._hear_answers(link, frames)
         except BlockingIOError:
             pass
         except (EOFError, OSError):  # the worker is gone, of which the keeper will tell
             self._board.unwatch(channel.sock.fileno())
+
+    def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
+        """Take in answers that came together: those of jobs that were queued, as one report."""
+        if len(frames) > 1 and link.ahead and link.line is None:
+            in_turn = frames[: 1 + len(link.ahead)]
+            tickets = [link.ticket, *(ticket for ticket, _ in link.ahead)]
+            if [frame.number for frame in in_turn] == tickets[: len(in_turn)]:
+                self._finish_in_turn(link, in_turn)
+                frames = frames[len(in_turn) :]
+        for frame in frames:
+            self._answer(link, frame)
+
+    def _finish_in_turn(self, link: Link, frames: list[Frame]) -> None:
+        ahead = link.ahead
+        numbers = []
+        for _ in frames:
+            numbers.append(link.number)
+            link.ticket, link.number = ahead.popleft() if ahead else (0, 0)
+        link.tasks += len(frames)
+        self._report(FinishedInTurn(link.slot, numbers, [outcome_of(frame) for frame in frames]))
+        self._stop_listening(link)
 
     def _answer(self, link: Link, frame: Frame) -> None:
         if frame.kind == Kind.READY:
@@ -162,8 +182,7 @@ class Lives(PicklingEngine):
         if link.channel is not None:
             frames = link.channel.drain()
             self._on_queue(link, 0)
-            for frame in frames:
-                self._answer(link, frame)
+            self._hear_answers(link, frames)
 
     def _bereave(self, link: Link, died: Died) -> None:
         """A worker is gone, and its keeper is at the next."""
@@ -252,7 +271,7 @@ class Lives(PicklingEngine):
         link.close()
         self._stop_if_empty()
 
-    def _report(self, report: Ready | Finished | Lost | Unstartable) -> None:
+    def _report(self, report: Ready | Finished | FinishedInTurn | Lost | Unstartable) -> None:
         self._reports.append(report)
         self._told.add(report.slot)
 

@@ -16,11 +16,12 @@ except ImportError:  # Windows
         return time.process_time(), 0
 
 else:
+    _of = resource.getrusage
+    _SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
     _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        gone = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
-        return cpu, own.ru_maxrss * _RSS_UNIT
+        own_user, own_system, peak, *_ = _of(_SELF)
+        user, system, *_ = _of(_CHILDREN)
+        return own_user + own_system + user + system, peak * _RSS_UNIT

@@ -28,6 +28,7 @@ from .usage import usage
 __all__ = ["DEADLINE", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
+_NEVER = float("inf")
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
 
@@ -65,7 +66,7 @@ def serve(
         number, timeout = frame.number, frame.stamp
         started = time.monotonic()
         if page is not None:
-            page.begin(number, started, started + timeout if timeout else float("inf"))
+            page.begin(number, started, started + timeout if timeout else _NEVER)
             if timeout and alarm is not None:
                 alarm.set(started + timeout, started)
         elif not _say(sock, header(number, Kind.STARTED, b"", started)):
@@ -78,10 +79,16 @@ def serve(
             if page.condemned == number:
                 _await_death()
             page.end()
-        head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
+        spent = cpu - cpu_before
         cpu_before = cpu
-        if not _answer(number, head, body, sock, page, queue):
-            return
+        head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
+        try:
+            if page is not None and page.direct == number and len(body) <= SMALL and queue:
+                queue.sendall(head + body)  # a message is one piece
+            else:
+                send(sock, head, body)
+        except ConnectionError:
+            return  # the parent is gone
         del body
 
 
@@ -111,20 +118,6 @@ def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> I
             return
         yield frame
         del frame
-
-
-def _answer(
-    number: int,
-    head: bytes,
-    body: bytes,
-    sock: socket.socket,
-    page: Page | None,
-    queue: socket.socket | None,
-) -> bool:
-    """Send an answer to where it is waited for; False if the parent is gone."""
-    if page is not None and page.direct == number and len(body) <= SMALL and queue is not None:
-        return _say(queue, head + body)  # a message is one piece
-    return _say(sock, head, body)
 
 
 def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:
