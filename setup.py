@@ -31,6 +31,17 @@ setup(
             "plotnine>=0.14",
             "tqdm>=4.60",
         ],
+        "peers": [  # whose executors lend to us, and who take ours
+            "adaptive>=1.3",
+            "distributed>=2024.1",
+            "executorlib>=1.0",
+            "joblib>=1.4",
+            "mpi4py>=4.0; sys_platform == 'linux'",
+            "mpich>=4.2; sys_platform == 'linux'",  # an MPI for it, with mpiexec
+            "scikit-learn>=1.4",
+            "scipy>=1.11",
+            "tqdm>=4.60",
+        ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "types-psutil"],
         "docs": [
             "sphinx>=8.1",

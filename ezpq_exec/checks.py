@@ -9,6 +9,7 @@ from concurrent.futures.thread import BrokenThreadPool
 
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
+from .options import Options
 from .places import Places
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "check_callable",
     "check_kills",
     "check_limit",
+    "check_options",
     "check_setup",
     "check_timeout",
     "check_workers",
@@ -52,6 +54,15 @@ def check_kills(what: str, capabilities: Capabilities) -> None:
     """Raise UnsupportedOption if the engine cannot end a running job."""
     if not capabilities.kills:
         raise UnsupportedOption(f"{what}() needs an engine that can kill, which this one cannot")
+
+
+def check_options(options: Options, capabilities: Capabilities) -> None:
+    """Raise UnsupportedOption if the engine cannot honour what jobs are to be run on."""
+    if options.memory_limit is not None and not capabilities.limits_memory:
+        raise UnsupportedOption(
+            "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
+            f"this one has none (got {options.memory_limit!r})"
+        )
 
 
 def check_limit(max_pending: object, when_full: object) -> Places | None:

@@ -110,10 +110,10 @@ class Desk(Loop):
     def _pass_on(self, job: Job, error: BaseException | None) -> None:
         if error is not None:
             self.post(self._scheduler.rejected, job, error)
-        elif self._mail.is_unread or job.lane is not None or not self._offers.are_there:
-            self._mail.post(self._submitted, job)
-        else:
+        elif job.options.is_plain and self._offers.are_there and not self._mail.is_unread:
             self._hand_over_here(job)
+        else:
+            self._mail.post(self._submitted, job)
 
     def _post_last(self, event: Callable[[float], list[Command]]) -> None:
         """Have the end begin: after the job that this thread submits, if it is a finalizer's doing."""

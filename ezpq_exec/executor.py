@@ -166,9 +166,11 @@ class PriorityExecutor(ControlledExecutor):
                 the order of priority and submission. None (default): none.
             stop_on_lane_error: do not run it if the job before it in its lane did not succeed;
                 its future raises `LaneStopped` then. Default False.
-            retries: how often it may be tried again, after `WorkerDied`, after `JobTimeout` where
-                the engine can kill, and after what `retry_on` names. Default 0.
+            retries: how often it may be tried again, after `WorkerDied`, `MemoryLimitExceeded`,
+                `JobTimeout` where the engine can kill, and what `retry_on` names. Default 0.
             retry_on: an exception class, or a tuple of them. Default: none.
+            memory_limit: bytes that its worker and all processes below it may have; over it they
+                are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
 
         Raises:
             TypeError, ValueError: there is no such option, or not with such a value.
@@ -179,4 +181,4 @@ class PriorityExecutor(ControlledExecutor):
         ...     (future.result(), future.info.name, future.info.priority)
         (3, 'sum', 1)
         """
-        return ConfiguredExecutor(self, self._intake, self._options.but(options))
+        return ConfiguredExecutor(self, self._intake, self._intake.terms(self._options, options))

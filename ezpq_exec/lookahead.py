@@ -48,7 +48,7 @@ class Lookahead(Attempts):
         for job in self.backlog.take(room, _can_be_queued):
             slot = next(slot for slot in places if len(slot.ahead) < DEPTH)
             commands.append(self._queue(job, slot, now))
-        return sorted(commands, key=_slot)
+        return commands
 
     def _queue(self, job: Job, slot: Slot, now: float) -> Queue:
         if not slot.ahead:
@@ -178,11 +178,6 @@ def is_simple(job: Job, slot: Slot, number: int) -> bool:
         and job.options.may_be_queued
         and job.state is State.RUNNING
     )
-
-
-def _slot(command: Queue) -> int:
-    """By this, each worker gets all of its jobs together, and is woken once."""
-    return command.slot
 
 
 def _takes_more(slot: Slot) -> bool:

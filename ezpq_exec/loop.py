@@ -252,7 +252,11 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        self._engine.run(slot, job.number, job.payload, job.options.timeout)
+        timeout, limit = job.options.timeout, job.options.memory_limit
+        if limit is None:
+            self._engine.run(slot, job.number, job.payload, timeout)
+        else:
+            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
         return []
 
     def _unpacked(self, job: Job, outcome: Outcome) -> None:

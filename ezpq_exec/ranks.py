@@ -12,11 +12,12 @@ outnumber the living, when all is made anew without them.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from .heap import Entry
+from .heap import Entry, Heap
 
 __all__ = ["Ranks"]
 
@@ -39,7 +40,7 @@ class Ranks(Generic[T]):
     def __init__(self) -> None:
         self._rows: dict[Any, Entry | deque[Entry]] = {}
         self._order: list[Any] = []  # a heap of the ranks that have a row
-        self._late: list[Entry] = []  # a heap
+        self._late: Heap[Entry] = Heap()
         self._living = 0
         self._dead = 0
 
@@ -60,11 +61,11 @@ class Ranks(Generic[T]):
         rank = entry[0]
         self._living += 1
         row = self._rows.get(rank)
-        if type(row) is deque:
+        if isinstance(row, deque):
             if not row or row[-1][_NUMBER] < entry[_NUMBER]:
                 row.append(entry)
             else:
-                heapq.heappush(self._late, entry)
+                self._late.push(rank, entry[_NUMBER], entry)
         elif row is None:
             self._rows[rank] = entry
             heapq.heappush(self._order, rank)
@@ -89,11 +90,12 @@ class Ranks(Generic[T]):
     def _pop(self, entry: Entry) -> T:
         """Take out the entry that is the lowest."""
         self._living -= 1
-        if self._late and self._late[0] is entry:
-            heapq.heappop(self._late)
+        late = self._late.peek()
+        if late is not None and late[-1] is entry:
+            self._late.pop()
         else:
             row = self._rows[entry[0]]
-            if type(row) is deque:
+            if isinstance(row, deque):
                 row.popleft()
             else:
                 self._forget_first_rank()
@@ -112,27 +114,27 @@ class Ranks(Generic[T]):
 
     def peek(self) -> Entry | None:
         """The lowest living entry, left in place; None if there is none."""
-        late = self._late
         first = self._first_in_order()
-        if not late:
-            return first
-        while late and late[0][_ITEM] is None:
-            heapq.heappop(late)
+        while (late := self._late.peek()) is not None:
+            entry: Entry = late[-1]
+            if entry[_ITEM] is not None:
+                return entry if first is None or entry[:_ITEM] < first[:_ITEM] else first
+            self._late.pop()
             self._dead -= 1
-        return late[0] if late and (first is None or late[0] < first) else first
+        return first
 
     def _first_in_order(self) -> Entry | None:
         """The lowest living entry of all rows. Dead ones before it are dropped, and rows of such."""
         while self._order:
             row = self._rows[self._order[0]]
-            if type(row) is deque:
+            if isinstance(row, deque):
                 while row:
                     if row[0][_ITEM] is not None:
                         return row[0]
                     row.popleft()
                     self._dead -= 1
             elif row[_ITEM] is not None:
-                return row  # type: ignore[return-value]
+                return row
             else:
                 self._dead -= 1
             self._forget_first_rank()
@@ -143,14 +145,15 @@ class Ranks(Generic[T]):
 
     def _entries(self) -> Iterator[Entry]:
         """The living ones."""
-        for row in (*self._rows.values(), self._late):
-            entries: Any = row if type(row) is deque or row is self._late else (row,)
-            yield from (entry for entry in entries if entry[_ITEM] is not None)
+        rows = (row if isinstance(row, deque) else (row,) for row in self._rows.values())
+        for entry in itertools.chain(self._late, *rows):
+            if entry[_ITEM] is not None:
+                yield entry
 
     def _make_anew(self) -> None:
         """Let go of the dead. What came late is in order now."""
         entries = sorted(self._entries(), key=_number)
-        self._rows, self._order, self._late = {}, [], []
+        self._rows, self._order, self._late = {}, [], Heap()
         self._living = self._dead = 0
         for entry in entries:
             self._file(entry)

@@ -31,6 +31,7 @@ class Loss:
         signal: the name of the signal that ended it.
         stack: where its job was, as text.
         survivors: what could not be killed.
+        peak: the bytes that it had, with all that it had started, when that was too much.
         cause: what is known instead of all that, where the worker was somebody else's.
     """
 
@@ -42,6 +43,7 @@ class Loss:
     reason: Verdict | None = None
     stack: str | None = None
     survivors: tuple[int, ...] = ()
+    peak: int | None = None
     cause: BaseException | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -32,8 +33,8 @@ from ezpq_exec import (
 )
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.borrowed import BorrowedEngine
-from ezpq_exec.engines.errand import Errand
-from ezpq_exec.engines.lender import capacity_of
+from ezpq_exec.engines.errand import Errand, Parcel
+from ezpq_exec.engines.lender import Lender, capacity_of
 from ezpq_exec.jobs import Call
 from ezpq_exec.reports import Finished, Ready, Stopped
 from gates import PATIENCE, Gate, hold
@@ -431,6 +432,56 @@ def test_an_errand_runs_once_at_most() -> None:
     other = Errand(*Call(add, (1, 1), {}))
     assert other.withdraw()
     assert other() is None
+
+
+class Far(ByHand):
+    """Its jobs run elsewhere, as it were: it makes copies of what it is given."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(copy.copy(fn), *args, **kwargs)
+
+
+def test_a_timeout_holds_where_a_lender_never_says_that_a_job_runs() -> None:
+    lender = Far()
+    with PriorityExecutor(1, engine=lender) as executor:
+        job = executor.options(timeout=0.05).submit(add, 1, 1)
+        assert isinstance(job.exception(PATIENCE), JobTimeout)
+        lender.do()
+
+
+def test_a_timeout_counts_from_the_start_where_a_lender_says_that_a_job_runs() -> None:
+    lender = Far()
+    with PriorityExecutor(1, engine=lender) as executor:
+        first = executor.options(timeout=0.05).submit(add, 1, 1)
+        call, future = lender.take()
+        future.set_running_or_notify_cancel()
+        assert isinstance(first.exception(PATIENCE), JobTimeout)
+        future.set_result(call())
+        second = executor.options(timeout=0.05).submit(add, 1, 1)
+        third = executor.options(queue_timeout=0.5).submit(add, 1, 1)
+        call, future = lender.take()
+        assert isinstance(third.exception(PATIENCE), QueueTimeout)
+        assert not second.done(), "it has not begun, as far as this lender says"
+        future.set_running_or_notify_cancel()
+        future.set_result(call())
+        assert second.result(PATIENCE) == 2
+
+
+def test_a_strangers_job_has_begun_unless_it_is_one_that_would_have_said_so() -> None:
+    lender = Lender(Far())
+    waiting: Future[Any] = Future()
+    running: Future[Any] = Future()
+    running.set_running_or_notify_cancel()
+    assert lender.has_begun(waiting)
+    assert lender.has_begun(running)
+    assert not lender.has_begun(waiting)
+    assert not Lender(ThreadPoolExecutor(1)).has_begun(waiting)
+
+
+def test_equal_calls_have_different_tokens() -> None:
+    """By default Dask takes calls of equal tokens for one, and runs that once."""
+    tokenize = pytest.importorskip("dask.tokenize").tokenize
+    assert tokenize(Parcel(b"same")) != tokenize(Parcel(b"same"))
 
 
 AT_EXIT = """

@@ -16,11 +16,11 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 LAYERS = [
     "errors options jobs owner heap",
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
-    "decisions attempts lookahead promises scheduler ending stats packing batching inbox exitorder",
+    "decisions attempts lookahead promises scheduler ending stats named packing batching inbox exitorder",
     "engines.*",
     "courier exits mailbox places gate condition offers handed resolver loop whereabouts desk",
     "excerpt extras progress",
-    "future checks configured lanetable intake assembly mapping automap controls executor completed",
+    "lightfuture future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
     "records tracks",
     "frame trace plots.* joblog",

@@ -53,6 +53,7 @@ class Capabilities:
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
         dumps: `Engine.ask_stack` is there.
+        limits_memory: `Engine.run_within` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
     """
@@ -66,6 +67,7 @@ class Capabilities:
     hands_over: bool = False
     queues: bool = False
     dumps: bool = False
+    limits_memory: bool = False
     quick: float = 0.0005
     borrows: bool = False
 
@@ -123,6 +125,12 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """As `run`; the worker, with all that is below it, may have so many bytes meanwhile."""
+        raise NotImplementedError
 
     def hand_over(
         self,

@@ -81,7 +81,7 @@ class BorrowedEngine(Engine):
         return capacity_of(self._lending.lender.executor)
 
     def pack(self, call: Call, packed_function: Any = None) -> Any:
-        """See `Engine.pack`. Only stdlib processes need it: others have their own ways."""
+        """See `Engine.pack`. See `Lender.packs` for why and when."""
         return packing.pack_call(call, packed_function) if self._packs else call
 
     def pack_function(self, function: Callable[..., Any]) -> Any:
@@ -148,7 +148,7 @@ class BorrowedEngine(Engine):
         self._places.pop(slot, None)
 
     def begun(self, slot: int, number: int) -> float | None:
-        """See `Engine.begun`. What went to another process began when its lender says it runs."""
+        """See `Engine.begun`. What went to another process began when its lender says so."""
         place = self._places.get(slot)
         loan = None if place is None else place.loan
         if loan is None or loan.number != number:
@@ -156,7 +156,7 @@ class BorrowedEngine(Engine):
         if loan.errand is not None and (loan.errand.began is not None or loan.errand.waits_here):
             return loan.errand.began
         future = loan.future
-        runs = future is not None and (future.running() or future.done())
+        runs = future is not None and loan.lender.has_begun(future)
         return loan.handed if runs else None
 
     def wake(self) -> None:

@@ -41,9 +41,9 @@ class Kind:
 class Frame(NamedTuple):
     """One message.
 
-    A call's `stamp` is its timeout (seconds, 0 for none). An answer's is when it started, beside
-    when it `ended` (both monotonic) and its `cpu_time` (seconds); `rss` is the worker's peak
-    (bytes).
+    A call's `stamp` is its timeout (seconds, 0 for none), its `rss` its memory limit (bytes, 0 for
+    none). An answer's `stamp` is when it started, beside when it `ended` (both monotonic) and its
+    `cpu_time` (seconds); `rss` is the worker's peak.
     """
 
     number: int
@@ -69,7 +69,7 @@ def header(
 
 
 def _frame(head: Head, body: Bytes) -> Frame:
-    return Frame._make(head[1:] + (body,))
+    return Frame._make((*head[1:], body))
 
 
 def whole(message: bytes) -> Frame:

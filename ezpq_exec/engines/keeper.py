@@ -23,8 +23,9 @@ import time
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .scales import Scales
 from .stackdump import Dump
-from .worker import DEADLINE
+from .worker import DEADLINE, WEIGH
 
 __all__ = ["PATIENCE", "Keeper"]
 
@@ -35,10 +36,11 @@ LONGEST_SLEEP = 24 * 3600.0  # seconds
 class _Worker:
     """The worker of the moment, as its keeper sees it."""
 
-    def __init__(self, pid: int, pipe: int, dump: Dump) -> None:
+    def __init__(self, pid: int, pipe: int, dump: Dump, scales: Scales) -> None:
         self.pid = pid
         self.pipe = pipe  # deadlines come from here
         self.dump = dump
+        self.scales = scales
         self.reason: str | None = None
         self.wake_at: float | None = None
 
@@ -88,7 +90,7 @@ class Keeper:
             self._say(Born(pid, me), ours, entry, exit_end)
             for sock in (ours, entry, exit_end):
                 sock.close()
-            worker = _Worker(pid, heard, dump)
+            worker = _Worker(pid, heard, dump, Scales(self._page))
             self._say(self._watch(worker))
             worker.close()
             if self._retiring:
@@ -113,7 +115,7 @@ class Keeper:
             poll.register(descriptor, select.POLLIN)
         poll.register(worker.dump.fileno(), select.POLLIN)
         while True:
-            wake_at = min((t for t in (worker.wake_at, self._leave_by) if t), default=None)
+            wake_at = self._wake_at(worker)
             wait = None
             if wake_at is not None:
                 wait = min(max(0.0, wake_at - time.monotonic()), LONGEST_SLEEP) * 1000
@@ -130,8 +132,15 @@ class Keeper:
             if worker.pipe in ready and not self._hear(worker):
                 poll.unregister(worker.pipe)
             condemned = self._control.fileno() in ready and self._obey(worker)
-            if condemned or self._is_due(worker):
+            if condemned or self._is_due(worker) or self._is_overweight(worker):
                 return self._bury(worker, None)
+
+    def _wake_at(self, worker: _Worker) -> float | None:
+        """When there is something to be done, if nothing happens before."""
+        times = [self._leave_by]
+        if worker.reason is None:  # else all is decided, and only its leaving is waited for
+            times += [worker.wake_at, worker.scales.due]
+        return min((moment for moment in times if moment is not None), default=None)
 
     def _overhear(self, worker: _Worker) -> bool:
         """Take in what the worker writes unasked, or too late; False if it can write no more."""
@@ -155,8 +164,11 @@ class Keeper:
     def _hear(self, worker: _Worker) -> bool:
         """Take over what the worker says of its deadlines; False if it can say no more."""
         told = os.read(worker.pipe, 64 * DEADLINE.size)
-        if told:
-            worker.wake_at = DEADLINE.unpack_from(told, len(told) - DEADLINE.size)[0]
+        for (moment,) in DEADLINE.iter_unpack(told):
+            if moment == WEIGH:
+                worker.scales.due = time.monotonic()
+            else:
+                worker.wake_at = moment
         return bool(told)
 
     def _is_due(self, worker: _Worker) -> bool:
@@ -174,6 +186,13 @@ class Keeper:
             worker.wake_at = deadline if deadline != float("inf") else None
             return False
         return self._condemn(worker, ticket, "TIMED_OUT")
+
+    def _is_overweight(self, worker: _Worker) -> bool:
+        """Whether the worker is to be killed now, for its job and what that has started have too much."""
+        if worker.scales.due is None or worker.reason is not None:
+            return False
+        ticket = worker.scales.overweight(time.monotonic())
+        return bool(ticket) and self._condemn(worker, ticket, "OUT_OF_MEMORY")
 
     def _condemn(self, worker: _Worker, ticket: int, reason: str) -> bool:
         """Decide between the end of that job and its worker's; True if it is the worker's."""
@@ -231,4 +250,5 @@ class Keeper:
             ended=time.monotonic(),
             stack=worker.dump.text(),
             survivors=tuple(survivors),
+            peak=worker.scales.peak,
         )

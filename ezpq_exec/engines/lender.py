@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
 from ..jobs import Call
-from .errand import Errand, nothing, run_packed
+from .errand import Errand, Parcel, nothing, run_packed
 
 __all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
 
@@ -19,6 +19,8 @@ __all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
 _PROCESSES = {"concurrent.futures.process"}
 _LOKY = {"loky.process_executor", "loky.reusable_executor"}
 _THREADS = {"concurrent.futures.thread"}  # InterpreterPoolExecutor's is the same
+_DASK = {"distributed.cfexecutor"}
+_REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
 
 class Lender:
@@ -32,27 +34,45 @@ class Lender:
             and what does not pickle, or unpickle, fails its own job alone.
         asked: it was given a job.
         served: a job came back from it.
+        tells: its futures say when a job runs; of a stranger, whether one ever did.
         fault: why it takes no more; None while it does.
     """
 
     def __init__(self, executor: Executor) -> None:
         home = getattr(type(executor).submit, "__module__", None)
         self.executor = executor
-        self.packs = home in _PROCESSES
+        # Those on other hosts stumble over what does not pickle: distributed never resolves the
+        # future of a result that cannot be fetched, executorlib loses its worker by it.
+        self.packs = home in _PROCESSES | _REMOTE
         self.isolates = self.packs or home in _LOKY
         self.is_here = home in _THREADS
-        self.is_prompt = self.isolates or self.is_here
+        self.is_prompt = self.is_here or home in _PROCESSES | _LOKY
+        self.tells = self.is_prompt or home in _REMOTE - _DASK
         self.asked = False
         self.served = False
         self.fault: BaseException | None = None
 
     def submit(self, payload: Any, errand: Errand | None) -> Future[Any]:
         """Hand over an errand, or a call that was packed."""
-        call: tuple[Any, ...] = (run_packed, payload) if errand is None else (errand,)
+        call: tuple[Any, ...]
+        if errand is not None:
+            call = (errand,)
+        else:
+            call = (run_packed, payload) if self.is_prompt else (Parcel(payload),)
         future: object = self.executor.submit(*call)
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
         return future
+
+    def has_begun(self, future: Future[Any]) -> bool:
+        """Whether a job in another process has begun, as far as can be known.
+
+        Where futures never say that they run, it counts as begun once it was handed over.
+        """
+        if future.running():
+            self.tells = True
+            return True
+        return not self.tells or future.done()
 
     def is_done_for(self, refusal: BaseException) -> bool:
         """Whether it takes no jobs at all any more, or refused only that one."""

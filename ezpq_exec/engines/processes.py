@@ -24,6 +24,7 @@ from .switchboard import Switchboard
 __all__ = ["ProcessEngine"]
 
 _AT_ONCE = socket.MSG_DONTWAIT
+_MOST_MEMORY = 2**63 - 1  # bytes: what goes into a frame
 
 
 class ProcessEngine(Lives):
@@ -39,6 +40,7 @@ class ProcessEngine(Lives):
         hands_over=True,
         queues=True,
         dumps=True,
+        limits_memory=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -61,7 +63,9 @@ class ProcessEngine(Lives):
         self._board.watch(link.control.fileno(), self._on_control, link)
         self._board.watch(link.tombstone, self._on_tombstone, link)
 
-    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+    def run(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int = 0
+    ) -> None:
         """See `Engine.run`."""
         link = self._links.get(slot)
         if link is None:
@@ -69,7 +73,14 @@ class ProcessEngine(Lives):
         link.ticket = next(self._tickets)
         link.number = number
         link.is_large = len(payload) > SMALL
-        self._send(link, header(link.ticket, Kind.CALL, payload, timeout or 0.0), payload)
+        head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
+        self._send(link, head, payload)
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """See `Engine.run_within`. More than any machine has is as good as no limit."""
+        self.run(slot, number, payload, timeout, min(memory_limit, _MOST_MEMORY))
 
     def hand_over(
         self,

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable
 __all__ = [
     "adopt_orphans",
     "children",
+    "descendants",
     "die_with_parent",
     "exterminate",
     "hear_of_deaths",
@@ -90,6 +91,16 @@ def children(pid: int) -> list[int]:
                 found += map(int, listing.read().split())
     except (FileNotFoundError, ProcessLookupError):
         pass  # it is gone, or this thread of it
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """The process ids of all that is below `pid`, zombies included."""
+    found: set[int] = set()
+    fresh = {pid}
+    while fresh:
+        fresh = {child for each in fresh for child in children(each)} - found
+        found |= fresh
     return found
 
 

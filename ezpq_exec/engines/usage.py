@@ -1,11 +1,14 @@
-"""What a process has used so far."""
+"""What a process has used so far, and the memory that it has now."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
-__all__ = ["usage"]
+__all__ = ["resident", "usage"]
+
+_LINUX = sys.platform == "linux"
 
 try:
     import resource
@@ -25,3 +28,12 @@ else:
         own_user, own_system, peak, *_ = _of(_SELF)
         user, system, *_ = _of(_CHILDREN)
         return own_user + own_system + user + system, peak * _RSS_UNIT
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has, what it shares included; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
+            return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

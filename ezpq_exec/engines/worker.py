@@ -25,10 +25,11 @@ from .jobqueue import Lookout, next_message
 from .page import Page
 from .usage import usage
 
-__all__ = ["DEADLINE", "serve", "surroundings"]
+__all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
 _NEVER = float("inf")
+WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
 
@@ -42,12 +43,30 @@ class Alarm:
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._told = 0.0
+        self._limit = 0
+
+    def watch(self, page: Page, job: Frame, now: float) -> None:
+        """A job has begun, as the page says, that has a timeout, or a memory limit, or both."""
+        if job.stamp:
+            self.set(now + job.stamp, now)
+        if job.rss:
+            page.limit(job.number, job.rss)
+            self.weigh(page.weighed_at, job.rss, now)
 
     def set(self, deadline: float, now: float) -> None:
         """A job with this deadline has begun."""
         if not now + _MARGIN < self._told <= deadline:
             self._told = deadline
             os.write(self._pipe, DEADLINE.pack(deadline))
+
+    def weigh(self, due: float, limit: int, now: float) -> None:
+        """A job with this memory limit has begun; the keeper will look when it is `due`.
+
+        That is soon enough for every job that may have as much as the one it was reckoned for.
+        """
+        if limit < self._limit or due < now + _MARGIN:
+            os.write(self._pipe, DEADLINE.pack(WEIGH))
+        self._limit = limit
 
 
 def serve(
@@ -67,8 +86,8 @@ def serve(
         started = time.monotonic()
         if page is not None:
             page.begin(number, started, started + timeout if timeout else _NEVER)
-            if timeout and alarm is not None:
-                alarm.set(started + timeout, started)
+            if (timeout or frame.rss) and alarm is not None:
+                alarm.watch(page, frame, started)
         elif not _say(sock, header(number, Kind.STARTED, b"", started)):
             return
         kind, body, ended = _execute(frame.body)
@@ -82,13 +101,9 @@ def serve(
         spent = cpu - cpu_before
         cpu_before = cpu
         head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
-        try:
-            if page is not None and page.direct == number and len(body) <= SMALL and queue:
-                queue.sendall(head + body)  # a message is one piece
-            else:
-                send(sock, head, body)
-        except ConnectionError:
-            return  # the parent is gone
+        to_queue = page is not None and page.direct == number and len(body) <= SMALL
+        if not _say(queue if to_queue and queue is not None else sock, head, body):
+            return
         del body
 
 
