@@ -78,7 +78,9 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
     return Places(max_pending, blocks=when_full == "block")
 
 
-def check_setup(initializer: object, initargs: object, max_tasks: object) -> Setup:
+def check_setup(
+    initializer: object, initargs: object, max_tasks: object, relay_logs: object
+) -> Setup:
     """What every worker is to do first; TypeError or ValueError if it is not that."""
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
@@ -89,7 +91,9 @@ def check_setup(initializer: object, initargs: object, max_tasks: object) -> Set
             raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
         if max_tasks < 1:
             raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
-    return Setup(initializer, initargs, max_tasks)
+    if relay_logs is not None and not isinstance(relay_logs, bool):
+        raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
+    return Setup(initializer, initargs, max_tasks, relay_logs)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:

@@ -51,6 +51,8 @@ class PriorityExecutor(ControlledExecutor):
         start_timeout: seconds that a worker may take to become ready, initializer included.
         idle_timeout: seconds after which a worker without a job leaves, until there is need; None
             (default): never.
+        relay_logs: log here what jobs log, and show what they warn of, once; None (default): where
+            the engine can do that.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -78,8 +80,9 @@ class PriorityExecutor(ControlledExecutor):
         when_full: Literal["block", "raise"] = "block",
         start_timeout: float = 60.0,
         idle_timeout: float | None = None,
+        relay_logs: bool | None = None,
     ) -> None:
-        setup = check_setup(initializer, initargs, max_tasks_per_child)
+        setup = check_setup(initializer, initargs, max_tasks_per_child, relay_logs)
         places = check_limit(max_pending, when_full)
         check_timeout("start_timeout", start_timeout)
         if idle_timeout is not None:

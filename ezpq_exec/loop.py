@@ -36,11 +36,13 @@ from .condition import SharedCondition
 from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
+from .hearing import hear
 from .jobs import Job, Outcome, State, Verdict
+from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, FinishedInTurn, Lost, Ready, Report, Stopped, Unstartable
+from .reports import Report, Said, Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -72,6 +74,7 @@ class Loop:
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, self._recount, places)
+        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -113,6 +116,7 @@ class Loop:
             self._resolver.close()
             self._read_mail(time.monotonic())
         finally:
+            self._listener.close()
             self._ended.set()
 
     def _turn(self) -> None:
@@ -173,19 +177,18 @@ class Loop:
         return commands + self._handed.read(now)
 
     def _hear(self, report: Report, now: float) -> list[Command]:
-        scheduler = self._scheduler
-        if isinstance(report, FinishedInTurn):
-            return scheduler.finished_in_turn(*report, now)
-        if isinstance(report, Finished):
-            return scheduler.finished(*report, now)
-        if isinstance(report, Ready):
-            return scheduler.ready(report.slot, report.pid, now)
-        if isinstance(report, Lost):
-            return scheduler.lost(report.slot, report.loss, now)
-        if isinstance(report, Unstartable):
-            slot, cause, fatal, died = report
-            return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
-        self._done = True
+        if isinstance(report, Said):
+            job = self._scheduler.job_in(report.slot, report.number)
+            if not self._listener.take(report, job):
+                self._engine.hear(report.slot, False)
+            return []
+        if isinstance(report, Stopped):
+            self._done = True
+            return []
+        return hear(self._scheduler, report, now)
+
+    def _listen(self, slot: int, now: float) -> list[Command]:
+        self._engine.hear(slot, True)
         return []
 
     def _obey(self, commands: list[Command]) -> None:

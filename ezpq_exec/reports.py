@@ -14,7 +14,9 @@ __all__ = [
     "Lost",
     "Ready",
     "Report",
+    "Said",
     "Stopped",
+    "Strayed",
     "Unstartable",
 ]
 
@@ -78,6 +80,14 @@ class Lost(NamedTuple):
     loss: Loss
 
 
+class Strayed(NamedTuple):
+    """Job `number` is lost, or came back undone (None); the others that `slot` was given are not."""
+
+    slot: int
+    number: int
+    loss: Loss | None
+
+
 class Unstartable(NamedTuple):
     """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
 
@@ -87,8 +97,21 @@ class Unstartable(NamedTuple):
     died: bool = False
 
 
+class Said(NamedTuple):
+    """The worker of `slot` logged something, or was warned, in job `number`; 0: in none.
+
+    `kind`: which of the two. `body`: what, as it came. Nothing is to be decided about it.
+    """
+
+    slot: int
+    number: int
+    pid: int | None
+    kind: int
+    body: bytes | bytearray | memoryview
+
+
 class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, FinishedInTurn, Lost, Unstartable, Stopped]
+Report = Union[Ready, Finished, FinishedInTurn, Lost, Strayed, Unstartable, Said, Stopped]

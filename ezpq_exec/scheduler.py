@@ -169,8 +169,10 @@ class Scheduler(Promises):
         """A job ended by itself, and its slot is free again."""
         slot = self.slots.get(index)
         job = slot.job if slot is not None else None
-        if slot is None or job is None or job.number != number:
+        if slot is None or job is None:
             return []
+        if job.number != number:
+            return self.overtook(slot, number, outcome, now)
         begin = self.succeed(slot, outcome)
         if begin is None:
             self.free(slot, ready, now)
@@ -278,6 +280,12 @@ class Scheduler(Promises):
         """The jobs that are in a worker's hands, or have just left them, and are not settled."""
         jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
         return [job for job in jobs if job is not None and job.state is State.RUNNING]
+
+    def job_in(self, index: int, number: int) -> Job | None:
+        """The job of that number, if a slot has it in hand."""
+        slot = self.slots.get(index)
+        job = slot.job if slot is not None else None
+        return job if job is not None and job.number == number else None
 
     def unresolved(self) -> list[Job]:
         """All the jobs that are still in its hands."""

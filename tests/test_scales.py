@@ -175,7 +175,7 @@ def test_a_keeper_whose_worker_is_asked_to_end_waits_for_that_alone(page: Any) -
         due = 9.0
 
     ours, theirs = socket.socketpair()
-    keeper: Any = Keeper(ours, page, -1, -1)
+    keeper: Any = Keeper(ours, page, -1)
     worker = Worker()
     worker.scales = worker
     assert keeper._wake_at(worker) == 9.0

@@ -56,6 +56,7 @@ class Capabilities:
         limits_memory: `Engine.run_within` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
+        relays: what jobs log reaches this process's handlers.
     """
 
     kills: bool = False
@@ -70,6 +71,7 @@ class Capabilities:
     limits_memory: bool = False
     quick: float = 0.0005
     borrows: bool = False
+    relays: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Setup:
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
+    relays_logs: bool | None = None  # None: if it can
 
 
 class Engine(abc.ABC):
@@ -198,6 +201,9 @@ class Engine(abc.ABC):
         job does not run, or what runs it cannot tell.
         """
         raise NotImplementedError
+
+    def hear(self, slot: int, wanted: bool) -> None:  # noqa: B027
+        """Read what the worker of `slot` says, answers included, or leave it for the time being."""
 
     def works_here(self) -> bool:
         """Whether the calling thread is one that runs jobs. Any thread may call this."""

@@ -36,6 +36,8 @@ class Kind:
     STARTED = 6  # to the parent, where no page is shared: a job has begun
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
     HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
+    LOGGED = 9  # to the parent: a job has logged something
+    WARNED = 10  # to the parent: a job was warned of something
 
 
 class Frame(NamedTuple):
@@ -211,6 +213,11 @@ class Channel:
             else:
                 unsent.popleft()
         return True
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing is left to be sent."""
+        return not self._unsent
 
     def receive(self) -> list[Frame]:
         """As the function of that name."""

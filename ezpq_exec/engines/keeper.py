@@ -18,6 +18,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import time
 
 from . import tree
@@ -26,6 +27,9 @@ from .page import Page
 from .scales import Scales
 from .stackdump import Dump
 from .worker import DEADLINE, WEIGH
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["PATIENCE", "Keeper"]
 
@@ -52,12 +56,12 @@ class _Worker:
 class Keeper:
     """One slot's keeper. `keep` returns only in a worker, with what it is to serve."""
 
-    def __init__(self, control: socket.socket, page: Page, parent: int, alarm: int) -> None:
-        """Args: the socket to the parent; the page; the parent's pidfd; what SIGCHLD wakes."""
+    def __init__(self, control: socket.socket, page: Page, parent: int) -> None:
+        """Args: the socket to the parent; the page; the parent's pidfd."""
         self._control = control
         self._page = page
         self._parent = parent
-        self._alarm = alarm
+        self._alarm: int | None = None  # what SIGCHLD wakes
         self._retiring = False
         self._leave_by: float | None = None
 
@@ -79,6 +83,8 @@ class Keeper:
             pid = os.fork()
             if pid == 0:
                 tree.die_with_parent(me)
+                if self._alarm is not None:
+                    tree.stop_hearing(self._alarm)
                 ours.close()
                 entry.close()
                 os.close(heard)
@@ -91,7 +97,9 @@ class Keeper:
             for sock in (ours, entry, exit_end):
                 sock.close()
             worker = _Worker(pid, heard, dump, Scales(self._page))
-            self._say(self._watch(worker))
+            if self._alarm is None:  # not before, since the first worker is waited for
+                self._alarm = tree.hear_of_deaths()
+            self._say(self._watch(worker, self._alarm))
             worker.close()
             if self._retiring:
                 os._exit(0)
@@ -108,10 +116,10 @@ class Keeper:
         tree.exterminate(patience=PATIENCE)
         os._exit(0)
 
-    def _watch(self, worker: _Worker) -> Died:
+    def _watch(self, worker: _Worker, alarm: int) -> Died:
         """Sleep until the worker is to die, or has; then make sure of it."""
         poll = select.poll()
-        for descriptor in (self._control.fileno(), self._parent, self._alarm, worker.pipe):
+        for descriptor in (self._control.fileno(), self._parent, alarm, worker.pipe):
             poll.register(descriptor, select.POLLIN)
         poll.register(worker.dump.fileno(), select.POLLIN)
         while True:
@@ -124,8 +132,8 @@ class Keeper:
                 self._abandon()
             if worker.dump.fileno() in ready and not self._overhear(worker):
                 poll.unregister(worker.dump.fileno())
-            if self._alarm in ready:
-                tree.hush(self._alarm)
+            if alarm in ready:
+                tree.hush(alarm)
                 ended = tree.reap()
                 if worker.pid in ended:
                     return self._bury(worker, ended[worker.pid])

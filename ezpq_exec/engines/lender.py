@@ -8,10 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
 from .errand import Errand, Parcel, nothing, run_packed
+
+if TYPE_CHECKING:
+    from .loans import Loan
 
 __all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
 
@@ -27,13 +30,14 @@ class Lender:
     """One executor of somebody else's.
 
     Attributes:
-        is_prompt: `submit` returns soon, and may be called by the thread that resolves its futures.
+        is_prompt: it is quick, and has back what is cancelled before it is at it.
         is_here: it runs jobs in this process.
         isolates: it runs jobs in processes of their own.
         packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
             and what does not pickle, or unpickle, fails its own job alone.
         asked: it was given a job.
         served: a job came back from it.
+        sees_board: its workers can open our page.
         tells: its futures say when a job runs; of a stranger, whether one ever did.
         fault: why it takes no more; None while it does.
     """
@@ -50,15 +54,20 @@ class Lender:
         self.tells = self.is_prompt or home in _REMOTE - _DASK
         self.asked = False
         self.served = False
+        self.sees_board = True
         self.fault: BaseException | None = None
 
-    def submit(self, payload: Any, errand: Errand | None) -> Future[Any]:
+    def submit(self, loan: Loan) -> Future[Any]:
         """Hand over an errand, or a call that was packed."""
+        errand, ticket = loan.errand, loan.ticket
         call: tuple[Any, ...]
         if errand is not None:
+            errand.ticket = ticket
             call = (errand,)
+        elif self.is_prompt:
+            call = (run_packed, loan.payload, ticket)
         else:
-            call = (run_packed, payload) if self.is_prompt else (Parcel(payload),)
+            call = (Parcel(loan.payload),)
         future: object = self.executor.submit(*call)
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")

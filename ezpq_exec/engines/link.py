@@ -8,17 +8,21 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
-from .channel import Channel
+from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Link"]
 
@@ -157,6 +161,25 @@ class Link:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
         is_in_use = self.number != 0 and self.tasks > 0
         return is_in_use and not self.is_large and not self.line_is_held
+
+    def in_turn(self, frames: list[Frame]) -> list[Frame]:
+        """Those of `frames` that answer the job in hand, and the next that are queued, in turn."""
+        if self.line is not None:
+            return []
+        answers = []
+        tickets = (self.ticket, *(ticket for ticket, _ in self.ahead))
+        for frame, ticket in zip(frames, tickets):  # noqa: B905
+            if frame.number != ticket or frame.kind not in (Kind.RETURNED, Kind.RAISED):
+                break
+            answers.append(frame)
+        return answers
+
+    def end_job(self) -> int:
+        """The job in hand has ended, and the next that was queued is; the number of that job."""
+        number = self.number
+        self.ticket, self.number = self.ahead.popleft() if self.ahead else (0, 0)
+        self.tasks += 1
+        return number
 
     def recall(self) -> list[int]:
         """Take back what has not begun; the numbers of those jobs.

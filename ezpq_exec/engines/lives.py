@@ -9,13 +9,24 @@ from __future__ import annotations
 import itertools
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Verdict
-from ..reports import Finished, FinishedInTurn, Loss, Lost, Ready, Report, Stopped, Unstartable
+from ..reports import (
+    Finished,
+    FinishedInTurn,
+    Loss,
+    Lost,
+    Ready,
+    Report,
+    Said,
+    Stopped,
+    Unstartable,
+)
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
@@ -26,6 +37,9 @@ from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
 
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
 __all__ = ["Lives"]
 
 
@@ -33,9 +47,9 @@ class Lives(PicklingEngine):
     """The links by slot, and what is heard over them. `ProcessEngine` gives the orders."""
 
     _board: Switchboard[Link]
+    _setup = Setup()
 
     def __init__(self) -> None:
-        self._setup = Setup()
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -64,37 +78,27 @@ class Lives(PicklingEngine):
 
     def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
         """Take in answers that came together: those of jobs that were queued, as one report."""
-        if len(frames) > 1 and link.ahead and link.line is None:
-            in_turn = frames[: 1 + len(link.ahead)]
-            tickets = [link.ticket, *(ticket for ticket, _ in link.ahead)]
-            if [frame.number for frame in in_turn] == tickets[: len(in_turn)]:
-                self._finish_in_turn(link, in_turn)
-                frames = frames[len(in_turn) :]
-        for frame in frames:
+        in_turn = link.in_turn(frames) if len(frames) > 1 and link.ahead else []
+        if in_turn:
+            numbers = [link.end_job() for _ in in_turn]
+            self._report(FinishedInTurn(link.slot, numbers, [outcome_of(each) for each in in_turn]))
+            self._stop_listening(link)
+        for frame in frames[len(in_turn) :]:
             self._answer(link, frame)
-
-    def _finish_in_turn(self, link: Link, frames: list[Frame]) -> None:
-        ahead = link.ahead
-        numbers = []
-        for _ in frames:
-            numbers.append(link.number)
-            link.ticket, link.number = ahead.popleft() if ahead else (0, 0)
-        link.tasks += len(frames)
-        self._report(FinishedInTurn(link.slot, numbers, [outcome_of(frame) for frame in frames]))
-        self._stop_listening(link)
 
     def _answer(self, link: Link, frame: Frame) -> None:
         if frame.kind == Kind.READY:
             self._make_ready(link)
         elif frame.kind == Kind.UNFIT:
             self._fail(link, packing.unpack_error(frame.body), fatal=True)
+        elif frame.kind in (Kind.LOGGED, Kind.WARNED):
+            number = link.number if frame.number == link.ticket else 0
+            self._reports.append(Said(link.slot, number, link.pid, frame.kind, frame.body))
         elif frame.number == link.ticket:
             self._finish(link, frame)
 
     def _finish(self, link: Link, frame: Frame) -> None:
-        number = link.number
-        link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
-        link.tasks += 1
+        number = link.end_job()
         worn = link.tasks == self._setup.max_tasks_per_child
         self._report(Finished(link.slot, number, outcome_of(frame), not worn))
         self._stop_listening(link)
@@ -148,7 +152,7 @@ class Lives(PicklingEngine):
             return
         link.meet(born, socks)
         self._board.watch(socks[0].fileno(), self._on_channel, link)
-        body = packing.pack((surroundings(), self._initializer))
+        body = packing.pack((surroundings(self._levels()), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
         if self._initializer is None:
             self._make_ready(link)

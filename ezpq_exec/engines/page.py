@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Page"]
 

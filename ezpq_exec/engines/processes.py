@@ -7,6 +7,7 @@ One thread drives all of this, and never waits but in `wait`.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ from .line import Line
 from .link import Link
 from .lives import Lives
 from .switchboard import Switchboard
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["ProcessEngine"]
 
@@ -40,6 +44,7 @@ class ProcessEngine(Lives):
         hands_over=True,
         queues=True,
         dumps=True,
+        relays=True,
         limits_memory=True,
     )
 
@@ -210,6 +215,12 @@ class ProcessEngine(Lives):
             tell(None)
         else:
             link.ask_stack(tell)
+
+    def hear(self, slot: int, wanted: bool) -> None:
+        """See `Engine.hear`."""
+        link = self._links.get(slot)
+        if link is not None and link.channel is not None:
+            self._board.listen(link.channel.sock.fileno(), wanted)
 
     def wake(self) -> None:
         """See `Engine.wake`."""

@@ -8,17 +8,15 @@ import time
 
 __all__ = ["resident", "usage"]
 
-_LINUX = sys.platform == "linux"
-
-try:
-    import resource
-except ImportError:  # Windows
+if sys.platform == "win32":
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process; its peak is not known."""
         return time.process_time(), 0
 
 else:
+    import resource
+
     _of = resource.getrusage
     _SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
     _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -32,6 +30,8 @@ else:
 
 def resident(pid: int) -> int:
     """The bytes of memory that a process has, what it shares included; 0 if it is gone."""
+    if sys.platform == "win32":
+        raise NotImplementedError("keepers need Linux")
     try:
         with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
             return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -17,13 +17,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import packing
-from .channel import SMALL, Frame, Kind, Reader, header, receive, send
+from .channel import SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
-from .page import Page
 from .usage import usage
+from .wire import Wire
+
+if TYPE_CHECKING:  # there are none but on Linux
+    from .page import Page
 
 __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
@@ -77,9 +80,10 @@ def serve(
 ) -> None:
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
+    wire = Wire(sock)
     for frame in _frames(sock) if queue is None else _messages(queue, sock, page):
         if frame.kind == Kind.SETUP:
-            if not _set_up(sock, frame):
+            if not _set_up(wire, frame):
                 return
             continue
         number, timeout = frame.number, frame.stamp
@@ -88,9 +92,11 @@ def serve(
             page.begin(number, started, started + timeout if timeout else _NEVER)
             if (timeout or frame.rss) and alarm is not None:
                 alarm.watch(page, frame, started)
-        elif not _say(sock, header(number, Kind.STARTED, b"", started)):
+        elif not wire.answer(header(number, Kind.STARTED, b"", started)):
             return
+        wire.job = number
         kind, body, ended = _execute(frame.body)
+        wire.job = 0
         del frame
         cpu, rss = usage()
         _flush()
@@ -101,8 +107,7 @@ def serve(
         spent = cpu - cpu_before
         cpu_before = cpu
         head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
-        to_queue = page is not None and page.direct == number and len(body) <= SMALL
-        if not _say(queue if to_queue and queue is not None else sock, head, body):
+        if not _answer(number, head, body, wire, page, queue):
             return
         del body
 
@@ -135,10 +140,28 @@ def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> I
         del frame
 
 
-def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:
-    """Tell the parent; False if it is gone."""
+def _answer(
+    number: int,
+    head: bytes,
+    body: bytes,
+    wire: Wire,
+    page: Page | None,
+    queue: socket.socket | None,
+) -> bool:
+    """Send an answer to where it is waited for; False if the parent is gone.
+
+    What the job has logged is on the stream, and is to be read before.
+    """
+    is_awaited = page is not None and page.direct == number and wire.last != number
+    if is_awaited and len(body) <= SMALL and queue is not None:
+        return _say(queue, head + body)
+    return wire.answer(head, body)
+
+
+def _say(queue: socket.socket, message: bytes) -> bool:
+    """Tell the parent in one piece; False if it is gone."""
     try:
-        send(sock, head, body)
+        queue.sendall(message)
     except ConnectionError:
         return False
     return True
@@ -159,11 +182,15 @@ def _execute(packed: Any) -> tuple[int, bytes, float]:
         return Kind.RAISED, packing.pack_error(error), ended
 
 
-def _set_up(sock: socket.socket, frame: Frame) -> bool:
+def _set_up(wire: Wire, frame: Frame) -> bool:
     """Make this process look as the parent did, run the initializer; False if there is no more to do."""
     try:
         surroundings, packed = packing.unpack(frame.body)
         _imitate(surroundings)
+        if surroundings["levels"] is not None:
+            from .logsender import send_logs
+
+            send_logs(wire, surroundings["levels"])
         if packed is None:
             return True
         initializer, initargs = packing.unpack(packed)
@@ -172,11 +199,11 @@ def _set_up(sock: socket.socket, frame: Frame) -> bool:
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
     _flush()
-    return _say(sock, header(os.getpid(), kind, body), body) and kind == Kind.READY
+    return wire.answer(header(os.getpid(), kind, body), body) and kind == Kind.READY
 
 
-def surroundings() -> dict[str, Any]:
-    """What a worker takes over from the process that it works for."""
+def surroundings(levels: object = None) -> dict[str, Any]:
+    """What a worker takes over from the process that it works for; `levels`: it sends its logs."""
     try:
         cwd = os.getcwd()
     except OSError:  # somebody removed it
@@ -186,6 +213,7 @@ def surroundings() -> dict[str, Any]:
         "argv": list(sys.argv),
         "environ": dict(os.environ),
         "cwd": cwd,
+        "levels": levels,
     }
 
 
@@ -210,5 +238,6 @@ def _flush() -> None:
 
 def _await_death() -> None:
     """The keeper has decided; an answer now would contradict it."""
-    while True:
-        signal.pause()
+    if sys.platform != "win32":  # where nobody is condemned
+        while True:
+            signal.pause()
