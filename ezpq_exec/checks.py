@@ -63,6 +63,10 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
             f"this one has none (got {options.memory_limit!r})"
         )
+    if options.capture and not capabilities.captures:
+        raise UnsupportedOption(
+            "capture=True needs processes on Linux; this engine cannot tell what a job writes"
+        )
 
 
 def check_limit(max_pending: object, when_full: object) -> Places | None:

@@ -172,6 +172,8 @@ class PriorityExecutor(ControlledExecutor):
             retries: how often it may be tried again, after `WorkerDied`, `MemoryLimitExceeded`,
                 `JobTimeout` where the engine can kill, and what `retry_on` names. Default 0.
             retry_on: an exception class, or a tuple of them. Default: none.
+            capture: keep what it writes, from C and from other processes, too, in `info.stdout`
+                and `info.stderr`, the last 1 MiB of each. Default False: it goes where yours goes.
             memory_limit: bytes that its worker and all processes below it may have; over it they
                 are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
 

@@ -25,5 +25,6 @@ def hear(scheduler: Scheduler, report: Fact, now: float) -> list[Command]:
         return scheduler.lost(report.slot, report.loss, now)
     if isinstance(report, Strayed):
         return scheduler.strayed(*report, now)
-    slot, cause, fatal, died = report
-    return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
+    slot, why, fatal, died = report
+    cause, scarce = scheduler.unready(why), isinstance(why, OSError)
+    return scheduler.unstartable(slot, cause, fatal, now, died=died, scarce=scarce)

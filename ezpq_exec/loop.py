@@ -74,7 +74,7 @@ class Loop:
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, self._recount, places)
-        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
+        self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -178,18 +178,12 @@ class Loop:
 
     def _hear(self, report: Report, now: float) -> list[Command]:
         if isinstance(report, Said):
-            job = self._scheduler.job_in(report.slot, report.number)
-            if not self._listener.take(report, job):
-                self._engine.hear(report.slot, False)
+            self._listener.take(report, self._scheduler.job_in(report.slot, report.number))
             return []
         if isinstance(report, Stopped):
             self._done = True
             return []
         return hear(self._scheduler, report, now)
-
-    def _listen(self, slot: int, now: float) -> list[Command]:
-        self._engine.hear(slot, True)
-        return []
 
     def _obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
@@ -255,11 +249,14 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        timeout, limit = job.options.timeout, job.options.memory_limit
-        if limit is None:
-            self._engine.run(slot, job.number, job.payload, timeout)
-        else:
-            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
+        if job.options.is_plain:
+            self._engine.run(slot, job.number, job.payload, job.options.timeout)
+            return []
+        try:
+            self._engine.run_on_terms(slot, job.number, job.payload, job.options)
+        except OSError as failure:  # out of descriptors, or of room: its future is to tell
+            outcome = Outcome(Verdict.RAISED, failure)
+            return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
 
     def _unpacked(self, job: Job, outcome: Outcome) -> None:
@@ -278,8 +275,7 @@ class Loop:
         self._settles.clear()
         jobs += [record.job for record, _ in self._offers.read()]
         for event, *args in self._mail.read():
-            letter_jobs = [getattr(arg, "job", arg) for arg in args]
-            letter_jobs = [job for job in letter_jobs if isinstance(job, Job)]
+            letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
             jobs += letter_jobs
             if not letter_jobs:
                 with contextlib.suppress(Exception):  # the state is not what it should be

@@ -46,7 +46,7 @@ def load(data: bytes) -> Any:
     """
     function = _loaded.get(data)
     if function is None or not _goes_by_name(function):
-        function = pickle.loads(data)
+        function = pickle.loads(data)  # noqa: S301 - a part of a call
         if _goes_by_name(function) and pickle.dumps(function, data[1]) == data:  # by this name
             if len(_loaded) >= MOST:
                 _loaded.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Union
 
-from .jobs import Outcome, Verdict
+from .jobs import Outcome, Output, Verdict
 
 __all__ = [
     "Finished",
@@ -34,6 +34,7 @@ class Loss:
         stack: where its job was, as text.
         survivors: what could not be killed.
         peak: the bytes that it had, with all that it had started, when that was too much.
+        output: what its job wrote, if that was captured.
         cause: what is known instead of all that, where the worker was somebody else's.
     """
 
@@ -47,6 +48,7 @@ class Loss:
     survivors: tuple[int, ...] = ()
     peak: int | None = None
     cause: BaseException | None = None
+    output: Output | None = None
 
 
 class Ready(NamedTuple):

@@ -68,8 +68,8 @@ class Resolver:
 
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
-        if outcome.packed:
-            if not packing.is_quick(outcome.value):
+        if outcome.packed or outcome.output is not None:
+            if outcome.output is not None or not packing.is_quick(outcome.value):
                 self._decoder.send(functools.partial(self._resolve, job, outcome))
                 return
             if outcome.verdict is Verdict.RETURNED:
@@ -105,9 +105,7 @@ class Resolver:
         job.future = job.payload = None
         if future.was_resolved_alone():
             return
-        value, verdict = outcome.value, outcome.verdict
-        if outcome.packed:
-            value, verdict = self._unpack(outcome)
+        value, verdict = self._read(job, outcome)
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()
@@ -120,6 +118,11 @@ class Resolver:
             future.resolve(value)
         elif verdict is not Verdict.CANCELLED:
             future.set_exception(_after(outcome.context, value))
+
+    def _read(self, job: Job, outcome: Outcome) -> tuple[Any, Verdict]:
+        if outcome.output is not None:
+            job.output = outcome.output.read()
+        return self._unpack(outcome) if outcome.packed else (outcome.value, outcome.verdict)
 
     @staticmethod
     def _forestall(job: Job, future: JobFuture[Any], verdict: Verdict) -> bool:

@@ -15,19 +15,21 @@ from typing import Any
 
 from . import verdicts
 from .commands import Command, Look
+from .deadlines import Pause
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
 from .lookahead import is_simple
-from .promises import Promises
+from .overview import Overview
 from .reports import Loss
 from .slots import Phase, Slot
 
 __all__ = ["Scheduler"]
 
 MOST_FAILED_STARTS = 3  # in a row
+SCARCE = 1.0  # seconds for which no worker is asked for where there was no room for another
 
 
-class Scheduler(Promises):
+class Scheduler(Overview):
     """Decides what runs where and when, and what became of it.
 
     Args:
@@ -179,7 +181,7 @@ class Scheduler(Promises):
         concluded: list[Command] = []
         if job.state is not State.DONE:
             if job.condemned is not None:  # whoever was told that it will be killed is told no lie
-                loss = Loss(begun=outcome.started, ended=outcome.ended, pid=job.pid)
+                loss = Loss(outcome.started, outcome.ended, job.pid, output=outcome.output)
                 outcome = verdicts.condemned(job, loss)
             concluded = self.conclude(job, outcome, now)
         if begin is not None:
@@ -224,16 +226,32 @@ class Scheduler(Promises):
         return orphaned + before + after + ([] if job is None else self.make_way(job))
 
     def unstartable(
-        self, index: int, cause: BaseException, fatal: bool, now: float, *, died: bool = False
+        self,
+        index: int,
+        cause: BaseException,
+        fatal: bool,
+        now: float,
+        *,
+        died: bool = False,
+        scarce: bool = False,
     ) -> list[Command]:
-        """No worker came up for a slot (it `died` first): try again, but not for ever."""
+        """No worker came up for a slot (it `died` first): try again, but not for ever.
+
+        `scarce`: the system had no room for it. While there are others, that is no more than a
+        reason to wait before the next is asked for.
+        """
         slot = self.slots.get(index)
         if slot is None or slot.phase is not Phase.STARTING:
             return []
         self.deadlines.clear(slot)
         self.slots.move(slot, Phase.COLD)
-        self.failed_starts += 1
         self.workers["died"] += died
+        if self.closed:
+            return []
+        if scarce and not fatal and (self.slots.busy or self.slots.idle):
+            self.deadlines.set(self.scarcity, now + SCARCE)
+            return self.follow_up(slot, now)
+        self.failed_starts += 1
         if fatal or self.failed_starts >= MOST_FAILED_STARTS:
             return self.break_down(cause, now)
         return self.follow_up(slot, now)
@@ -250,6 +268,8 @@ class Scheduler(Promises):
         for owner in self.deadlines.due(now):
             if isinstance(owner, Idleness):
                 commands += self.cool_down(now)
+            elif isinstance(owner, Pause):
+                continue  # workers may be asked for again, below
             elif isinstance(owner, Slot) and owner.phase is Phase.BUSY:
                 commands += self.overdue(owner, now)
             elif isinstance(owner, Slot) and self.closed:
@@ -263,37 +283,3 @@ class Scheduler(Promises):
             elif owner.slot is not None:
                 commands.append(Look(owner.slot, owner))
         return commands + self.dispatch(now)
-
-    # What can be asked ----------------------------------------------------------------------
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait."""
-        return len(self.backlog) + sum(len(slot.ahead) for slot in self._ahead.values())
-
-    @property
-    def running(self) -> int:
-        """How many jobs `running_jobs` has."""
-        return len(self.running_jobs())
-
-    def running_jobs(self) -> list[Job]:
-        """The jobs that are in a worker's hands, or have just left them, and are not settled."""
-        jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
-        return [job for job in jobs if job is not None and job.state is State.RUNNING]
-
-    def job_in(self, index: int, number: int) -> Job | None:
-        """The job of that number, if a slot has it in hand."""
-        slot = self.slots.get(index)
-        job = slot.job if slot is not None else None
-        return job if job is not None and job.number == number else None
-
-    def unresolved(self) -> list[Job]:
-        """All the jobs that are still in its hands."""
-        queued = [job for slot in self.slots for job in slot.ahead]
-        return [*self.backlog, *self.running_jobs(), *queued]
-
-    def recounted(self, wrong: Verdict, right: Verdict, now: float) -> list[Command]:
-        """A verdict turned out to be another, when the outcome was unpacked or delivered."""
-        self.settled[wrong] -= 1
-        self.settled[right] += 1
-        return []

@@ -16,12 +16,13 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 LAYERS = [
     "errors options jobs owner heap",
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
-    "decisions attempts lookahead promises scheduler ending stats named packing batching inbox exitorder",
+    "decisions attempts lookahead promises overview scheduler ending stats named packing batching inbox exitorder",
     "engines.*",
     "courier loglistener exits mailbox places gate condition offers handed hearing resolver loop whereabouts desk",
     "excerpt extras progress",
     "lightfuture future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
+    "joblib",
     "records tracks",
     "frame trace plots.* joblog",
     "plot queue_record",
@@ -32,7 +33,7 @@ LAYERS = [
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
     *("history", "lanes", "ranks", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
-    *("promises", "sizing"),
+    *("promises", "overview", "sizing"),
     *("scheduler", "ending", "stats"),
 ]
 IMPURE = {

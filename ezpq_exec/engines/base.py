@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..jobs import Call, Outcome, Verdict
+from ..options import Options
 from ..reports import Report
 
 __all__ = ["Capabilities", "Engine", "Line", "Setup"]
@@ -54,6 +55,7 @@ class Capabilities:
         queues: `Engine.queue` and `Engine.recall` are.
         dumps: `Engine.ask_stack` is there.
         limits_memory: `Engine.run_within` is.
+        captures: `Engine.capture` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
         relays: what jobs log reaches this process's handlers.
@@ -69,6 +71,7 @@ class Capabilities:
     queues: bool = False
     dumps: bool = False
     limits_memory: bool = False
+    captures: bool = False
     quick: float = 0.0005
     borrows: bool = False
     relays: bool = False
@@ -129,10 +132,31 @@ class Engine(abc.ABC):
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
 
+    def run_on_terms(self, slot: int, number: int, payload: Any, options: Options) -> None:
+        """As `run`, on terms of its own.
+
+        Raises:
+            OSError: that cannot be done now; it is not run.
+        """
+        if options.capture:
+            self.capture(slot)
+        if options.memory_limit is None:
+            self.run(slot, number, payload, options.timeout)
+        else:
+            self.run_within(slot, number, payload, options.timeout, options.memory_limit)
+
     def run_within(
         self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
     ) -> None:
         """As `run`; the worker, with all that is below it, may have so many bytes meanwhile."""
+        raise NotImplementedError
+
+    def capture(self, slot: int) -> None:
+        """Keep what the next job that is `run` in `slot` writes; its outcome or loss has it.
+
+        Raises:
+            OSError: that cannot be done now.
+        """
         raise NotImplementedError
 
     def hand_over(

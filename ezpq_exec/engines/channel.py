@@ -37,6 +37,7 @@ class Kind:
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
     HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
     LOGGED = 9  # to the parent: a job has logged something
+    CAPTURE = 11  # to the worker, in its queue: files for the next job's output are on the stream
     WARNED = 10  # to the parent: a job was warned of something
 
 

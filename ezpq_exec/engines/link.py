@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
+from .capture import Capture
 from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
@@ -51,6 +52,7 @@ class Link:
         self.orphan = False
         self.closed = False
         self.channel: Channel | None = None
+        self.capture: Capture | None = None  # of what the job writes
         self.queue: JobQueue | None = None
         self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
         self.handed = 0  # the job that a submitting thread handed over last
@@ -106,7 +108,7 @@ class Link:
             data, fds = b"", []
         if not data:
             raise EOFError
-        kind, *values = pickle.loads(data)
+        kind, *values = pickle.loads(data)  # noqa: S301 - the keeper's, by the same
         socks = [socket.socket(fileno=descriptor) for descriptor in fds]
         return _MESSAGES[kind](*values), socks
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Verdict
+from ..jobs import Output, Verdict
 from ..reports import (
     Finished,
     FinishedInTurn,
@@ -100,7 +100,10 @@ class Lives(PicklingEngine):
     def _finish(self, link: Link, frame: Frame) -> None:
         number = link.end_job()
         worn = link.tasks == self._setup.max_tasks_per_child
-        self._report(Finished(link.slot, number, outcome_of(frame), not worn))
+        outcome = outcome_of(frame)
+        if link.capture is not None:
+            outcome.output = self._output(link)
+        self._report(Finished(link.slot, number, outcome, not worn))
         self._stop_listening(link)
         if link.line is not None:
             link.line.hang_up()
@@ -195,7 +198,12 @@ class Lives(PicklingEngine):
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
-        self._report(Lost(link.slot, obituary.loss(died, begun)))
+        self._report(Lost(link.slot, obituary.loss(died, begun, self._output(link))))
+
+    @staticmethod
+    def _output(link: Link) -> Output | None:
+        output, link.capture = link.capture, None
+        return output
 
     def _on_tombstone(self, link: Link, event: int) -> None:
         """The keeper and all below it are gone; or the root is, and the keeper goes on alone."""
@@ -218,7 +226,8 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            loss = Loss(begun, time.monotonic(), pid, -signal.SIGKILL, "SIGKILL", reason)
+            ended, output = time.monotonic(), self._output(link)
+            loss = Loss(begun, ended, pid, -signal.SIGKILL, "SIGKILL", reason, output=output)
             self._report(Lost(slot, loss))
             self.start(slot)
         else:

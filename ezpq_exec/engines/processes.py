@@ -16,6 +16,7 @@ from ..jobs import Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
+from .capture import Capture
 from .channel import SMALL, Kind, header
 from .line import Line
 from .link import Link
@@ -46,6 +47,7 @@ class ProcessEngine(Lives):
         dumps=True,
         relays=True,
         limits_memory=True,
+        captures=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -86,6 +88,17 @@ class ProcessEngine(Lives):
     ) -> None:
         """See `Engine.run_within`. More than any machine has is as good as no limit."""
         self.run(slot, number, payload, timeout, min(memory_limit, _MOST_MEMORY))
+
+    def capture(self, slot: int) -> None:
+        """See `Engine.capture`."""
+        link = self._links.get(slot)
+        if link is not None and link.channel is not None and link.queue is not None:
+            link.capture = Capture()
+            try:
+                link.capture.send(link.channel.sock)
+            except ConnectionError:
+                return  # the worker is gone, of which the keeper will tell
+            link.queue.send(header(0, Kind.CAPTURE, b""))
 
     def hand_over(
         self,

@@ -15,7 +15,6 @@ worker takes as long to start as an interpreter does.
 from __future__ import annotations
 
 import selectors
-import socket
 import threading
 from collections import deque
 from typing import Any
@@ -30,6 +29,7 @@ from .base import Capabilities, Setup
 from .channel import Frame, Kind, header
 from .lone import no_initializer
 from .pickling import PicklingEngine
+from .sockets import pair
 from .worker import surroundings
 
 __all__ = ["SpawnedEngine"]
@@ -57,7 +57,7 @@ class SpawnedEngine(PicklingEngine):
         self._setup = setup
         self._initializer = packing.pack((setup.initializer or no_initializer, setup.initargs))
         self._selector = selectors.DefaultSelector()
-        self._bell, self._ear = socket.socketpair()
+        self._bell, self._ear = pair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
         self._selector.register(self._ear, _IN)

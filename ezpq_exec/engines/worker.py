@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .. import packing
 from .channel import SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
+from .outlet import Outlet, flush
 from .usage import usage
 from .wire import Wire
 
@@ -81,7 +82,8 @@ def serve(
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
     wire = Wire(sock)
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, page):
+    outlet = Outlet()
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, outlet):
         if frame.kind == Kind.SETUP:
             if not _set_up(wire, frame):
                 return
@@ -99,7 +101,7 @@ def serve(
         wire.job = 0
         del frame
         cpu, rss = usage()
-        _flush()
+        outlet.flush()
         if page is not None:
             if page.condemned == number:
                 _await_death()
@@ -125,15 +127,21 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
             return
 
 
-def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> Iterator[Frame]:
+def _messages(
+    queue: socket.socket, sock: socket.socket, page: Page | None, outlet: Outlet
+) -> Iterator[Frame]:
     """What the parent sends by the queue, and on the stream behind it."""
     behind = _frames(sock)
     lookout = Lookout()
     while True:
         fetched = page is not None and page.was_fetched
         frame = next_message(queue, lookout if fetched else None)
-        if frame is not None and frame.kind == Kind.BEHIND:
-            frame = next(behind, None)
+        if frame is not None and frame.kind != Kind.CALL:
+            if frame.kind == Kind.CAPTURE:
+                outlet.turn(sock)
+                continue
+            if frame.kind == Kind.BEHIND:
+                frame = next(behind, None)
         if frame is None:
             return
         yield frame
@@ -198,7 +206,7 @@ def _set_up(wire: Wire, frame: Frame) -> bool:
         kind, body = Kind.READY, b""
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
-    _flush()
+    flush()
     return wire.answer(header(os.getpid(), kind, body), body) and kind == Kind.READY
 
 
@@ -226,14 +234,6 @@ def _imitate(parent: Mapping[str, Any]) -> None:
     if parent["cwd"] is not None:
         with contextlib.suppress(OSError):  # removed meanwhile: then there is none to be in
             os.chdir(parent["cwd"])
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, ValueError, OSError):
-            pass  # None, or closed by a job, or its reader is gone
 
 
 def _await_death() -> None:
