@@ -19,6 +19,7 @@ setup(
         "demo": ["rich>=13"],
         "joblib": ["joblib>=1.4"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
+        "memory": ["psutil>=5.9; sys_platform != 'linux'"],  # for max_worker_memory
         "progress": ["tqdm>=4.60"],
         "test": [
             "pytest>=8",

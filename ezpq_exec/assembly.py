@@ -43,8 +43,13 @@ def assemble(
         UnsupportedOption: the engine cannot honour one of them.
     """
     count = default_workers(engine) if max_workers is None else max_workers
-    engine.open(setup)
     capabilities = engine.capabilities
+    if setup.max_worker_memory is not None and not capabilities.recycles:
+        raise UnsupportedOption(
+            "max_worker_memory needs workers that are processes of the executor's own "
+            f"(got {setup.max_worker_memory!r})"
+        )
+    engine.open(setup)
     if capabilities.borrows and idle_timeout is not None:
         raise UnsupportedOption(
             f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"

@@ -48,7 +48,7 @@ class Capabilities:
         own_deadlines: the engine ends jobs at their deadline by itself, even while this process
             is held up.
         stacks: it says where a job was that it killed, or that crashed.
-        recycles: workers can be replaced after a number of jobs.
+        recycles: workers can be replaced after a number of jobs, or when they have grown.
         isolates: jobs run in processes of their own: arguments and results are copies, and a
             crash is survived.
         hands_over: `Engine.hand_over` is there.
@@ -85,6 +85,12 @@ class Setup:
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
     relays_logs: bool | None = None  # None: if it can
+    max_worker_memory: int | None = None  # bytes
+
+    @property
+    def recycles(self) -> bool:
+        """Whether a worker may be replaced after a job, which only the loop can see to."""
+        return not (self.max_tasks_per_child is None and self.max_worker_memory is None)
 
 
 class Engine(abc.ABC):

@@ -46,6 +46,7 @@ class Link:
         self.number = 0
         self.tasks = 0
         self.is_large = False  # the job went by the stream
+        self.outgrown = False  # the worker has more memory than it may keep, and is to get no more
         self.pid: int | None = None
         self.ready = False
         self.lock = threading.Lock()  # guards that the channel is not closed while sent to
@@ -134,6 +135,7 @@ class Link:
         self.queue = JobQueue(entry, exit_end)
         self.pid = born.pid
         self.tasks = 0
+        self.outgrown = False
         if self.keeper is None:
             try:
                 self.keeper = os.pidfd_open(born.keeper)
@@ -162,7 +164,7 @@ class Link:
     def may_queue(self) -> bool:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
         is_in_use = self.number != 0 and self.tasks > 0
-        return is_in_use and not self.is_large and not self.line_is_held
+        return is_in_use and not (self.is_large or self.line_is_held or self.outgrown)
 
     def in_turn(self, frames: list[Frame]) -> list[Frame]:
         """Those of `frames` that answer the job in hand, and the next that are queued, in turn."""

@@ -35,6 +35,7 @@ from .link import Link
 from .messages import Born, Died, Dumped
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
+from .wear import outgrown
 from .worker import surroundings
 
 if sys.platform != "linux":
@@ -50,6 +51,7 @@ class Lives(PicklingEngine):
     _setup = Setup()
 
     def __init__(self) -> None:
+        self._recycles = False  # its workers may be replaced after a job
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -99,7 +101,7 @@ class Lives(PicklingEngine):
 
     def _finish(self, link: Link, frame: Frame) -> None:
         number = link.end_job()
-        worn = link.tasks == self._setup.max_tasks_per_child
+        worn = self._recycles and self._is_worn(link, frame)
         outcome = outcome_of(frame)
         if link.capture is not None:
             outcome.output = self._output(link)
@@ -110,6 +112,12 @@ class Lives(PicklingEngine):
         if worn:
             link.order("renew")
             self._part(link)
+
+    def _is_worn(self, link: Link, answer: Frame) -> bool:
+        """Whether the worker is to leave; not before it has done what it has already been given."""
+        link.outgrown = outgrown(self._setup, answer, link.pid)
+        too_large = link.outgrown and not link.number
+        return too_large or link.tasks == self._setup.max_tasks_per_child
 
     def _listen(self, link: Link) -> None:
         """Nobody waits on the line any more, where the answer may come all the same."""

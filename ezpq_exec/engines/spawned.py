@@ -22,7 +22,7 @@ from typing import Any
 from .. import packing
 from ..jobs import Verdict
 from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
-from . import obituary
+from . import obituary, wear
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
 from .base import Capabilities, Setup
@@ -54,6 +54,7 @@ class SpawnedEngine(PicklingEngine):
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
+        wear.check(setup)
         self._setup = setup
         self._initializer = packing.pack((setup.initializer or no_initializer, setup.initargs))
         self._selector = selectors.DefaultSelector()
@@ -208,6 +209,7 @@ class SpawnedEngine(PicklingEngine):
         attendant.number = 0
         attendant.tasks += 1
         worn = attendant.tasks == self._setup.max_tasks_per_child
+        worn = worn or wear.outgrown(self._setup, frame, attendant.pid)
         slot = attendant.slot
         self._reports.append(Finished(slot, frame.number, outcome_of(frame), not worn))
         if worn:

@@ -9,6 +9,7 @@ parent is told of each job that begins.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -136,15 +137,16 @@ def _messages(
     while True:
         fetched = page is not None and page.was_fetched
         frame = next_message(queue, lookout if fetched else None)
-        if frame is not None and frame.kind != Kind.CALL:
-            if frame.kind == Kind.CAPTURE:
-                outlet.turn(sock)
-                continue
-            if frame.kind == Kind.BEHIND:
-                frame = next(behind, None)
         if frame is None:
             return
-        yield frame
+        if frame.kind == Kind.CALL:
+            yield frame
+        elif frame.kind == Kind.BEHIND:  # it is large, and is not to be kept here while it is used
+            yield from itertools.islice(behind, 1)
+        elif frame.kind == Kind.CAPTURE:
+            outlet.turn(sock)
+        else:
+            yield frame
         del frame
 
 
