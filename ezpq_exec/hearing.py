@@ -1,30 +1,59 @@
-"""What the scheduler is told of what an engine reports: to each report, its event."""
+"""What the loop makes of an engine's reports: which event each is, for the scheduler or others."""
 
 from __future__ import annotations
 
-from typing import Union
-
 from .commands import Command
-from .reports import Finished, FinishedInTurn, Lost, Ready, Strayed, Unstartable
+from .loglistener import LogListener
+from .reports import (
+    Broken,
+    Capacity,
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Ready,
+    Report,
+    Said,
+    Strayed,
+    Unstartable,
+)
 from .scheduler import Scheduler
 
-__all__ = ["Fact", "hear"]
-
-Fact = Union[Ready, Finished, FinishedInTurn, Lost, Strayed, Unstartable]
+__all__ = ["Hearing"]
 
 
-def hear(scheduler: Scheduler, report: Fact, now: float) -> list[Command]:
-    """Tell `scheduler` what was reported; the commands that follow."""
-    if isinstance(report, FinishedInTurn):
-        return scheduler.finished_in_turn(*report, now)
-    if isinstance(report, Finished):
-        return scheduler.finished(*report, now)
-    if isinstance(report, Ready):
-        return scheduler.ready(report.slot, report.pid, now)
-    if isinstance(report, Lost):
-        return scheduler.lost(report.slot, report.loss, now)
-    if isinstance(report, Strayed):
-        return scheduler.strayed(*report, now)
-    slot, why, fatal, died = report
-    cause, scarce = scheduler.unready(why), isinstance(why, OSError)
-    return scheduler.unstartable(slot, cause, fatal, now, died=died, scarce=scarce)
+class Hearing:
+    """Passes on reports, on the loop's thread."""
+
+    def __init__(self, scheduler: Scheduler, listener: LogListener) -> None:
+        self._scheduler = scheduler
+        self._listener = listener
+
+    def hear(self, report: Report, now: float) -> list[Command]:
+        """Pass on what was reported, all but the end."""
+        scheduler = self._scheduler
+        if isinstance(report, FinishedInTurn):
+            return scheduler.finished_in_turn(*report, now)
+        if isinstance(report, Finished):
+            return scheduler.finished(*report, now)
+        if isinstance(report, Ready):
+            return scheduler.ready(report.slot, report.pid, now, report.host)
+        if isinstance(report, Lost):
+            return scheduler.lost(report.slot, report.loss, now)
+        return self._hear_more(report, now)
+
+    def _hear_more(self, report: Report, now: float) -> list[Command]:
+        """What comes more rarely."""
+        scheduler = self._scheduler
+        match report:
+            case Unstartable(slot, cause, fatal, died):
+                why, scarce = scheduler.unready(cause), isinstance(cause, OSError)
+                return scheduler.unstartable(slot, why, fatal, now, died=died, scarce=scarce)
+            case Strayed():
+                return scheduler.strayed(*report, now)
+            case Said(slot, number):
+                self._listener.take(report, scheduler.job_in(slot, number))
+            case Capacity(slots):
+                return scheduler.offered(slots, now)
+            case Broken(cause):
+                return scheduler.break_down(scheduler.unready(cause), now)
+        return []

@@ -98,6 +98,7 @@ class Job:
         "exitcode",
         "future",
         "held",
+        "host",
         "lane",
         "lost_unbegun",
         "max_rss",
@@ -140,6 +141,7 @@ class Job:
         self.attempt = 0
         self.slot: int | None = None
         self.pid: int | None = None
+        self.host: str | None = None
         self.started: float | None = None
         self.ended: float | None = None
         self.processed: float | None = None
@@ -176,7 +178,8 @@ class JobInfo:
     """All that is known of a job at one moment.
 
     Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. Of a job that was tried more than once,
+    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if that is another
+    host's worker, as Dask's are. Of a job that was tried more than once,
     all this is of its latest attempt; `attempt` counts them from 1 on, and is 0 before the first.
     `stdout` and `stderr` are the ends of what it wrote there, if that was captured, else None.
     """
@@ -201,6 +204,7 @@ class JobInfo:
     max_rss: int | None
     worker: int | None
     pid: int | None
+    host: str | None
     attempt: int
     retries: int
     exitcode: int | None
@@ -266,6 +270,7 @@ def describe(
         max_rss=job.max_rss if done else None,
         worker=job.slot,
         pid=job.pid,
+        host=job.host,
         attempt=job.attempt,
         retries=job.options.retries,
         exitcode=job.exitcode if done else None,

@@ -175,7 +175,7 @@ class Lookahead(Attempts):
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
-        job.pid = slot.pid
+        job.pid, job.host = slot.pid, slot.host
 
     def orphaned(self, slot: Slot, now: float) -> list[Command]:
         """The worker of `slot` is gone: what it had not begun waits again."""

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from functools import partial
 from typing import Any
 
 from . import verdicts
@@ -36,13 +37,13 @@ from .condition import SharedCondition
 from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
-from .hearing import hear
+from .hearing import Hearing
 from .jobs import Job, Outcome, State, Verdict
 from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Report, Said, Stopped
+from .reports import Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -73,8 +74,9 @@ class Loop:
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
-        self._resolver = Resolver(name, self._recount, places)
+        self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
+        self._hearing = Hearing(scheduler, self._listener)
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -141,7 +143,8 @@ class Loop:
         commands = self._read_records(now) if self._hands_over else []
         commands += self._read_mail(now)
         for report in reports:
-            commands += self._hear(report, now)
+            commands += self._hearing.hear(report, now)
+            self._done |= isinstance(report, Stopped)
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
@@ -175,15 +178,6 @@ class Loop:
         for recall in self._scheduler.recall_all():
             commands += self._recall(recall.slot)
         return commands + self._handed.read(now)
-
-    def _hear(self, report: Report, now: float) -> list[Command]:
-        if isinstance(report, Said):
-            self._listener.take(report, self._scheduler.job_in(report.slot, report.number))
-            return []
-        if isinstance(report, Stopped):
-            self._done = True
-            return []
-        return hear(self._scheduler, report, now)
 
     def _obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
@@ -232,7 +226,7 @@ class Loop:
             case Recall(slot):
                 return self._recall(slot)
             case Unpack(job, outcome):
-                self._resolver.unpack(job, outcome, self._unpacked)
+                self._resolver.unpack(job, outcome, partial(self.post, self._scheduler.unpacked))
             case Start(slot):
                 engine.start(slot)
             case Retire(slot):
@@ -258,12 +252,6 @@ class Loop:
             outcome = Outcome(Verdict.RAISED, failure)
             return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
-
-    def _unpacked(self, job: Job, outcome: Outcome) -> None:
-        self.post(self._scheduler.unpacked, job, outcome)
-
-    def _recount(self, wrong: Verdict, right: Verdict) -> None:
-        self.post(self._scheduler.recounted, wrong, right)
 
     def _collapse(self, failure: BaseException) -> None:
         """Fail every job that is left, and let go of every worker."""

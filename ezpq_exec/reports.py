@@ -8,6 +8,8 @@ from typing import NamedTuple, Union
 from .jobs import Outcome, Output, Verdict
 
 __all__ = [
+    "Broken",
+    "Capacity",
     "Finished",
     "FinishedInTurn",
     "Loss",
@@ -52,10 +54,11 @@ class Loss:
 
 
 class Ready(NamedTuple):
-    """The worker of `slot` waits for a job."""
+    """The worker of `slot` waits for a job. `host`: where it is, if that is elsewhere."""
 
     slot: int
     pid: int | None
+    host: str | None = None
 
 
 class Finished(NamedTuple):
@@ -116,4 +119,27 @@ class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, FinishedInTurn, Lost, Strayed, Unstartable, Said, Stopped]
+class Capacity(NamedTuple):
+    """So many jobs can run at once from now on, where that changes by itself."""
+
+    slots: int
+
+
+class Broken(NamedTuple):
+    """No worker can be started any more, in any slot."""
+
+    cause: BaseException
+
+
+Report = Union[
+    Ready,
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Strayed,
+    Unstartable,
+    Said,
+    Capacity,
+    Broken,
+    Stopped,
+]

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ..jobs import Call, Outcome, Verdict
 from ..options import Options
 from ..reports import Report
+from .loglevels import Levels
 
 __all__ = ["Capabilities", "Engine", "Line", "Setup"]
 
@@ -58,6 +59,10 @@ class Capabilities:
         captures: `Engine.capture` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
+        follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
+            reported. `max_workers` is the most that do.
+        is_away: workers may be on other hosts; they are in surroundings of their own, and what jobs
+            print comes out there.
         relays: what jobs log reaches this process's handlers.
     """
 
@@ -74,6 +79,8 @@ class Capabilities:
     captures: bool = False
     quick: float = 0.0005
     borrows: bool = False
+    follows: bool = False
+    is_away: bool = False
     relays: bool = False
 
 
@@ -86,6 +93,7 @@ class Setup:
     max_tasks_per_child: int | None = None
     relays_logs: bool | None = None  # None: if it can
     max_worker_memory: int | None = None  # bytes
+    levels: Levels | None = None  # what to log, if that is not what this process does
 
     @property
     def recycles(self) -> bool:

@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
+from .base import Setup
 from .capture import Capture
 from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .wear import outgrown
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -184,6 +186,12 @@ class Link:
         self.ticket, self.number = self.ahead.popleft() if self.ahead else (0, 0)
         self.tasks += 1
         return number
+
+    def is_worn(self, setup: Setup, answer: Frame) -> bool:
+        """Whether the worker is to leave; not before it has done what it has already been given."""
+        self.outgrown = outgrown(setup, answer, self.pid)
+        too_large = self.outgrown and not self.number
+        return too_large or self.tasks == setup.max_tasks_per_child
 
     def recall(self) -> list[int]:
         """Take back what has not begun; the numbers of those jobs.

@@ -35,7 +35,6 @@ from .link import Link
 from .messages import Born, Died, Dumped
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
-from .wear import outgrown
 from .worker import surroundings
 
 if sys.platform != "linux":
@@ -80,7 +79,8 @@ class Lives(PicklingEngine):
 
     def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
         """Take in answers that came together: those of jobs that were queued, as one report."""
-        in_turn = link.in_turn(frames) if len(frames) > 1 and link.ahead else []
+        together = len(frames) > 1 and link.ahead and not self._recycles
+        in_turn = link.in_turn(frames) if together else []
         if in_turn:
             numbers = [link.end_job() for _ in in_turn]
             self._report(FinishedInTurn(link.slot, numbers, [outcome_of(each) for each in in_turn]))
@@ -101,7 +101,7 @@ class Lives(PicklingEngine):
 
     def _finish(self, link: Link, frame: Frame) -> None:
         number = link.end_job()
-        worn = self._recycles and self._is_worn(link, frame)
+        worn = self._recycles and link.is_worn(self._setup, frame)
         outcome = outcome_of(frame)
         if link.capture is not None:
             outcome.output = self._output(link)
@@ -112,12 +112,6 @@ class Lives(PicklingEngine):
         if worn:
             link.order("renew")
             self._part(link)
-
-    def _is_worn(self, link: Link, answer: Frame) -> bool:
-        """Whether the worker is to leave; not before it has done what it has already been given."""
-        link.outgrown = outgrown(self._setup, answer, link.pid)
-        too_large = link.outgrown and not link.number
-        return too_large or link.tasks == self._setup.max_tasks_per_child
 
     def _listen(self, link: Link) -> None:
         """Nobody waits on the line any more, where the answer may come all the same."""
