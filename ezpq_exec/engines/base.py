@@ -100,6 +100,11 @@ class Setup:
         """Whether a worker may be replaced after a job, which only the loop can see to."""
         return not (self.max_tasks_per_child is None and self.max_worker_memory is None)
 
+    def initialize(self) -> None:
+        """Call the initializer, if there is one: in a worker, which is ready once this returns."""
+        if self.initializer is not None:
+            self.initializer(*self.initargs)
+
 
 class Engine(abc.ABC):
     """Runs jobs. One engine serves one executor."""
@@ -216,9 +221,12 @@ class Engine(abc.ABC):
         """Take back what was queued and has not begun; the numbers of those jobs, in order."""
         raise NotImplementedError
 
-    @abc.abstractmethod
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
-        """End the worker of `slot` if it still has job `number`. `force`: the first try failed."""
+        """End the worker of `slot` if it still has job `number`. `force`: the first try failed.
+
+        Called only of an engine whose capabilities say that it kills.
+        """
+        raise NotImplementedError("this engine cannot kill, as its capabilities say")
 
     def terminate(self, slot: int, number: int, reason: Verdict) -> None:
         """As `kill`, but the worker is sent SIGTERM first, and has a few seconds to end by it."""
