@@ -33,12 +33,8 @@ from .commands import (
     Start,
     Unpack,
 )
-<<<<<<< HEAD
-from .engines.base import Engine, end
-=======
 from .condition import SharedCondition
-from .engines.base import Engine
->>>>>>> main
+from .engines.base import Engine, end
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing

@@ -13,11 +13,7 @@ import time
 from collections import deque
 from typing import NamedTuple, Union
 
-<<<<<<< HEAD
-__all__ = ["Channel", "Frame", "Garbled", "Kind", "Reader", "receive", "send", "shut"]
-=======
-__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send", "shut", "whole"]
->>>>>>> main
+__all__ = ["Channel", "Frame", "Garbled", "Kind", "Reader", "receive", "send", "shut", "whole"]
 
 Bytes = Union[bytes, bytearray, memoryview]
 Head = tuple[int, int, int, float, float, float, int]

@@ -16,13 +16,9 @@ from collections.abc import Sequence
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Output, Verdict
-<<<<<<< HEAD
-from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
-=======
 from ..reports import (
     Finished,
     FinishedInTurn,
-    Loss,
     Lost,
     Ready,
     Report,
@@ -30,7 +26,6 @@ from ..reports import (
     Stopped,
     Unstartable,
 )
->>>>>>> main
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
