@@ -16,17 +16,23 @@ setup(
     package_data={"ezpq_exec": ["py.typed"]},
     install_requires=["loky>=3.5", "cloudpickle>=3.0"],
     extras_require={
+        "dask": ["distributed>=2024.1"],
         "demo": ["rich>=13"],
+        "joblib": ["joblib>=1.4"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
+        "memory": ["psutil>=5.9; sys_platform != 'linux'"],  # for max_worker_memory
         "progress": ["tqdm>=4.60"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "psutil>=5.9",
             "rich>=13",
             "numpy",
             "dask>=2024.1",
+            "distributed>=2024.1",
+            "joblib>=1.4",
             "pandas>=2.1",
             "plotnine>=0.14",
             "tqdm>=4.60",
