@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import NamedTuple, Union
 
-__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send", "shut"]
+__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send", "shut", "whole"]
 
 Bytes = Union[bytes, bytearray, memoryview]
 Head = tuple[int, int, int, float, float, float, int]
@@ -72,8 +72,16 @@ def header(
 
 
 def _frame(head: Head, body: Bytes) -> Frame:
-    _, number, kind, stamp, ended, cpu_time, rss = head
-    return Frame(number, kind, stamp, ended, cpu_time, rss, body)
+    return Frame._make((*head[1:], body))
+
+
+def whole(message: bytes) -> Frame:
+    """The one frame that `message` consists of.
+
+    >>> whole(header(7, Kind.CALL, b"abc") + b"abc").body
+    b'abc'
+    """
+    return _frame(HEADER.unpack_from(message), message[HEADER.size :])
 
 
 class Reader:

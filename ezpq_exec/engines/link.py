@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
+from .base import Setup
 from .capture import Capture
-from .channel import Channel
+from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .wear import outgrown
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -165,6 +167,31 @@ class Link:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
         is_in_use = self.number != 0 and self.tasks > 0
         return is_in_use and not (self.is_large or self.line_is_held or self.outgrown)
+
+    def in_turn(self, frames: list[Frame]) -> list[Frame]:
+        """Those of `frames` that answer the job in hand, and the next that are queued, in turn."""
+        if self.line is not None:
+            return []
+        answers = []
+        tickets = (self.ticket, *(ticket for ticket, _ in self.ahead))
+        for frame, ticket in zip(frames, tickets):  # noqa: B905
+            if frame.number != ticket or frame.kind not in (Kind.RETURNED, Kind.RAISED):
+                break
+            answers.append(frame)
+        return answers
+
+    def end_job(self) -> int:
+        """The job in hand has ended, and the next that was queued is; the number of that job."""
+        number = self.number
+        self.ticket, self.number = self.ahead.popleft() if self.ahead else (0, 0)
+        self.tasks += 1
+        return number
+
+    def is_worn(self, setup: Setup, answer: Frame) -> bool:
+        """Whether the worker is to leave; not before it has done what it has already been given."""
+        self.outgrown = outgrown(setup, answer, self.pid)
+        too_large = self.outgrown and not self.number
+        return too_large or self.tasks == setup.max_tasks_per_child
 
     def recall(self) -> list[int]:
         """Take back what has not begun; the numbers of those jobs.

@@ -16,7 +16,17 @@ from collections.abc import Sequence
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Output, Verdict
-from ..reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstartable
+from ..reports import (
+    Finished,
+    FinishedInTurn,
+    Loss,
+    Lost,
+    Ready,
+    Report,
+    Said,
+    Stopped,
+    Unstartable,
+)
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
@@ -25,7 +35,6 @@ from .link import Link
 from .messages import Born, Died, Dumped
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
-from .wear import outgrown
 from .worker import surroundings
 
 if sys.platform != "linux":
@@ -62,12 +71,22 @@ class Lives(PicklingEngine):
                 frames = channel.receive()
                 if link.listening:  # what comes there was sent before
                     self._on_queue(link, 0)
-                for frame in frames:
-                    self._answer(link, frame)
+                self._hear_answers(link, frames)
         except BlockingIOError:
             pass
         except (EOFError, OSError):  # the worker is gone, of which the keeper will tell
             self._board.unwatch(channel.sock.fileno())
+
+    def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
+        """Take in answers that came together: those of jobs that were queued, as one report."""
+        together = len(frames) > 1 and link.ahead and not self._recycles
+        in_turn = link.in_turn(frames) if together else []
+        if in_turn:
+            numbers = [link.end_job() for _ in in_turn]
+            self._report(FinishedInTurn(link.slot, numbers, [outcome_of(each) for each in in_turn]))
+            self._stop_listening(link)
+        for frame in frames[len(in_turn) :]:
+            self._answer(link, frame)
 
     def _answer(self, link: Link, frame: Frame) -> None:
         if frame.kind == Kind.READY:
@@ -81,10 +100,8 @@ class Lives(PicklingEngine):
             self._finish(link, frame)
 
     def _finish(self, link: Link, frame: Frame) -> None:
-        number = link.number
-        link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
-        link.tasks += 1
-        worn = self._recycles and self._is_worn(link, frame)
+        number = link.end_job()
+        worn = self._recycles and link.is_worn(self._setup, frame)
         outcome = outcome_of(frame)
         if link.capture is not None:
             outcome.output = self._output(link)
@@ -95,12 +112,6 @@ class Lives(PicklingEngine):
         if worn:
             link.order("renew")
             self._part(link)
-
-    def _is_worn(self, link: Link, answer: Frame) -> bool:
-        """Whether the worker is to leave; not before it has done what it has already been given."""
-        link.outgrown = outgrown(self._setup, answer, link.pid)
-        too_large = link.outgrown and not link.number
-        return too_large or link.tasks == self._setup.max_tasks_per_child
 
     def _listen(self, link: Link) -> None:
         """Nobody waits on the line any more, where the answer may come all the same."""
@@ -180,8 +191,7 @@ class Lives(PicklingEngine):
         if link.channel is not None:
             frames = link.channel.drain()
             self._on_queue(link, 0)
-            for frame in frames:
-                self._answer(link, frame)
+            self._hear_answers(link, frames)
 
     def _bereave(self, link: Link, died: Died) -> None:
         """A worker is gone, and its keeper is at the next."""
@@ -276,7 +286,7 @@ class Lives(PicklingEngine):
         link.close()
         self._stop_if_empty()
 
-    def _report(self, report: Ready | Finished | Lost | Unstartable) -> None:
+    def _report(self, report: Ready | Finished | FinishedInTurn | Lost | Unstartable) -> None:
         self._reports.append(report)
         self._told.add(report.slot)
 
