@@ -29,6 +29,8 @@ _HOMES = {
     "Queue": "queue",
     "QueueTimeout": "errors",
     "RemoteError": "errors",
+    "Shared": "engines.shared",
+    "SharedClosed": "errors",
     "State": "jobs",
     "Stats": "stats",
     "UnsupportedOption": "errors",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from .configured import ConfiguredExecutor as ConfiguredExecutor
     from .engines.base import Capabilities as Capabilities
     from .engines.base import Engine as Engine
+    from .engines.shared import Shared as Shared
     from .errors import ExecutorFull as ExecutorFull
     from .errors import JobError as JobError
     from .errors import JobKilled as JobKilled
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from .errors import LaneStopped as LaneStopped
     from .errors import QueueTimeout as QueueTimeout
     from .errors import RemoteError as RemoteError
+    from .errors import SharedClosed as SharedClosed
     from .errors import UnsupportedOption as UnsupportedOption
     from .errors import WorkerDied as WorkerDied
     from .executor import PriorityExecutor as PriorityExecutor

@@ -16,6 +16,7 @@ __all__ = [
     "LaneStopped",
     "QueueTimeout",
     "RemoteError",
+    "SharedClosed",
     "UnsupportedOption",
     "WorkerDied",
 ]
@@ -172,6 +173,10 @@ class RemoteError(JobError):
 
 class UnsupportedOption(ValueError):
     """An option that this engine cannot honour: better no job than one that runs without it."""
+
+
+class SharedClosed(ValueError):
+    """A handle of a shared object was used after it had been closed."""
 
 
 class ExecutorFull(queue.Full):

@@ -11,6 +11,7 @@ from . import automap, batching, mapping
 from .checks import check_callable
 from .desk import Desk
 from .engines.base import Engine
+from .errors import SharedClosed
 from .future import JobFuture
 from .jobs import Call, Job
 from .lanetable import LaneTable
@@ -46,6 +47,7 @@ class Intake:
         Raises:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
+            SharedClosed: a shared object among the arguments is closed.
         """
         check_callable(function)
         return self._accept(options, function, args, kwargs, packed_function)
@@ -65,6 +67,10 @@ class Intake:
         error = payload = None
         try:
             payload = self._engine.pack(call, packed_function)
+            if options.retries:
+                self._engine.make_lasting(payload)
+        except SharedClosed:
+            raise
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
         job = Job(number or next(self._numbers), call, options, payload, time.monotonic())

@@ -10,6 +10,8 @@ from typing import Any
 
 from . import packing
 from .courier import Courier
+from .engines.mappings import Mode
+from .engines.parcels import Arrival
 from .history import put_before
 from .jobs import Job, Outcome, Verdict
 from .offers import Handover
@@ -119,6 +121,8 @@ class Resolver:
     @staticmethod
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
         try:
+            if isinstance(outcome.value, Arrival):
+                return outcome.value.open(packing.unpack_result, Mode.COPY), Verdict.RETURNED
             if outcome.verdict is Verdict.RETURNED:
                 return packing.unpack_result(outcome.value), Verdict.RETURNED
             return packing.unpack_error(outcome.value), outcome.verdict

@@ -116,6 +116,9 @@ class Engine(abc.ABC):
         """
         return None
 
+    def make_lasting(self, payload: Any) -> None:  # noqa: B027
+        """What `pack` made may have to be run more than once; called before it is, if at all."""
+
     @abc.abstractmethod
     def start(self, slot: int) -> None:
         """Begin to bring up a worker for `slot`."""

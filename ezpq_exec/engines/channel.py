@@ -11,9 +11,10 @@ import socket
 import struct
 import time
 from collections import deque
-from typing import NamedTuple, Union
+from collections.abc import Sized
+from typing import Any, NamedTuple, Union
 
-__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send", "shut"]
+__all__ = ["NO_TICKET", "Channel", "Frame", "Kind", "Reader", "receive", "send", "shut"]
 
 Bytes = Union[bytes, bytearray, memoryview]
 Head = tuple[int, int, int, float, float, float, int]
@@ -36,6 +37,11 @@ class Kind:
     STARTED = 6  # to the parent, where no page is shared: a job has begun
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
     HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
+    PARCEL = 9  # in a queue, or on the stream to the parent: the next parcel is the message
+    TIDY = 10  # to the worker: what it need not keep
+
+
+NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mistaken for none in hand
 
 
 class Frame(NamedTuple):
@@ -52,13 +58,13 @@ class Frame(NamedTuple):
     ended: float
     cpu_time: float
     rss: int
-    body: Bytes
+    body: Any  # bytes; in a parcel, an `Arrival`
 
 
 def header(
     number: int,
     kind: int,
-    body: Bytes,
+    body: Sized,
     stamp: float = 0.0,
     ended: float = 0.0,
     cpu_time: float = 0.0,

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import packing
+from ..jobs import Call
+from .shared import opened
 from .usage import usage
 
 __all__ = ["Answer", "Copy", "Errand", "nothing", "owners_here", "run_packed"]
@@ -73,7 +75,7 @@ class Errand:
         cpu = time.thread_time()
         started = self.began = time.monotonic()
         outer, _here.owners = owners_here(), (*owners_here(), self.owner)
-        returned, value = _run(self._function, self._args, self._kwargs)
+        returned, value = _run(*opened(Call(self._function, self._args, self._kwargs)))
         _here.owners = outer
         ended = time.monotonic()
         cpu = time.thread_time() - cpu

@@ -19,6 +19,7 @@ from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .parcels import Parcel
 
 __all__ = ["Link"]
 
@@ -53,6 +54,11 @@ class Link:
         self.heard = 0  # the last of which the loop knows
         self.line: Line | None = None  # where a thread may wait for the answer
         self.listening = False  # the loop waits there
+        self.parcels: socket.socket | None = None  # for what goes by shared memory
+        self.parcel: Parcel | None = None  # what is in the worker's hands of that kind
+        self.blocks: set[int] = set()  # shared objects that the worker has
+        self.maybe: set[int] = set()  # and those that it may have
+        self.has_segments = False  # the worker may keep some for its results
         self.fetched = False  # whoever handed the last job over has waited there
         self.lookout = Lookout()
         self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
@@ -95,7 +101,7 @@ class Link:
             EOFError: the keeper is gone.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 3)
+            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 4)
         except BlockingIOError:
             return None
         except ConnectionError:
@@ -123,7 +129,8 @@ class Link:
 
     def meet(self, born: Born, socks: Sequence[socket.socket]) -> None:
         """A new worker is up."""
-        stream, entry, exit_end = socks
+        stream, entry, exit_end, self.parcels = socks
+        self.parcels.setblocking(False)
         self.channel = Channel(stream)
         self.queue = JobQueue(entry, exit_end)
         self.pid = born.pid
@@ -174,6 +181,9 @@ class Link:
             begun = order[:1]
         (self.ticket, self.number), *rest = begun
         self.ahead = deque(rest)
+        taken = {ticket for ticket, _ in order}
+        for ticket in messages.keys() - taken:  # not jobs, but orders
+            self.queue.send(messages[ticket])
         return [number for ticket, number in order if ticket in messages]
 
     def part(self) -> None:
@@ -192,6 +202,10 @@ class Link:
             if self.queue is not None:
                 self.queue.close()
                 self.queue = None
+        if self.parcels is not None:
+            self.parcels.close()
+            self.parcels = self.parcel = None
+            self.blocks, self.maybe, self.has_segments = set(), set(), False
 
     def kill_keeper(self, reason: str) -> None:
         """End everything, without the keeper's help."""

@@ -11,17 +11,20 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Verdict
+from ..jobs import Outcome, Verdict
 from ..reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
 from .channel import SMALL, Frame, Kind, header
+from .depot import Depot
 from .link import Link
 from .messages import Born, Died, Dumped
+from .parcels import Parcel
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
@@ -44,6 +47,12 @@ class Lives(PicklingEngine):
         self._told: set[int] = set()  # slots of which these are: one report a slot at a time
         self._late: list[tuple[Link, Died | None]] = []  # deaths to be told of next time
         self._closing = False
+        self._depot = Depot(self)
+
+    def forget(self, number: int) -> None:
+        """A shared object is gone. Called by any thread, and by finalizers."""
+        self._depot.forget(number)
+        self._board.ring()
 
     def _on_channel(self, link: Link, event: int) -> None:
         channel = link.channel
@@ -70,12 +79,18 @@ class Lives(PicklingEngine):
             self._fail(link, packing.unpack_error(frame.body), fatal=True)
         elif frame.number == link.ticket:
             self._finish(link, frame)
+        elif frame.kind == Kind.PARCEL:
+            parcel = self._depot.receive(link)
+            if parcel is not None:
+                self._answer(link, parcel)
 
     def _finish(self, link: Link, frame: Frame) -> None:
         number = link.number
         link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
         link.tasks += 1
         worn = link.tasks == self._setup.max_tasks_per_child
+        if link.parcel is not None:
+            self._depot.answered(link, frame)
         self._report(Finished(link.slot, number, outcome_of(frame), not worn))
         self._stop_listening(link)
         if link.line is not None:
@@ -211,7 +226,7 @@ class Lives(PicklingEngine):
 
     # Holding and letting go -----------------------------------------------------------------
 
-    def _send(self, link: Link, head: bytes, body: bytes) -> None:
+    def _send(self, link: Link, head: bytes, body: Any) -> None:
         """Have the worker get a frame: by its queue, or if that is too small, by the stream."""
         channel, queue = link.channel, link.queue
         if channel is None or queue is None:
@@ -220,12 +235,27 @@ class Lives(PicklingEngine):
             channel.moved_at = time.monotonic()
             queue.send(head + body)  # in vain if the worker is gone, of which the keeper will tell
             return
+        if isinstance(body, Parcel):
+            self._send_parcel(link, head, body)
+            return
         queue.send(header(0, Kind.BEHIND, b""))
         try:
             if not channel.send(head, body):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
             pass  # the same
+
+    def _send_parcel(self, link: Link, head: bytes, parcel: Parcel) -> None:
+        try:
+            self._depot.send(link, parcel, head)
+        except ConnectionError:
+            pass  # the worker is gone, of which the keeper will tell
+        except OSError as failure:  # for this job alone
+            number, now = link.number, time.monotonic()
+            link.ticket = link.number = 0
+            link.parcel = None
+            outcome = Outcome(Verdict.RAISED, failure, started=now, ended=now, exitcode=1)
+            self._report(Finished(link.slot, number, outcome, True))
 
     def _part(self, link: Link) -> None:
         if link.channel is not None:

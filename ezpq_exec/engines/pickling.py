@@ -15,10 +15,10 @@ __all__ = ["PicklingEngine"]
 class PicklingEngine(Engine):
     """Packs calls by pickling."""
 
-    def pack(self, call: Call, packed_function: Any = None) -> bytes:
+    def pack(self, call: Call, packed_function: Any = None) -> Any:
         """See `Engine.pack`."""
         return packing.pack_call(call, packed_function)
 
-    def pack_function(self, function: Callable[..., Any]) -> bytes:
+    def pack_function(self, function: Callable[..., Any]) -> Any:
         """See `Engine.pack_function`."""
         return packing.pack(function)

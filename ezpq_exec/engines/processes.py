@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import packing
-from ..jobs import Outcome, Verdict
+from ..jobs import Call, Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
@@ -19,6 +19,7 @@ from .channel import SMALL, Kind, header
 from .line import Line
 from .link import Link
 from .lives import Lives
+from .parcels import LARGE, Kept, Parcel
 from .switchboard import Switchboard
 
 __all__ = ["ProcessEngine"]
@@ -47,6 +48,21 @@ class ProcessEngine(Lives):
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
         self._board: Switchboard[Link] = Switchboard()
+
+    def pack(self, call: Call, packed_function: Any = None) -> bytes | Parcel:
+        """See `Engine.pack`."""
+        return self._depot.pack(call, packed_function)
+
+    def pack_function(self, function: Callable[..., Any]) -> bytes | None:
+        """See `Engine.pack_function`. What goes by shared memory goes with each call."""
+        kept = Kept()
+        packed = packing.pack(function, kept)
+        return None if kept or len(packed) >= LARGE else packed
+
+    def make_lasting(self, payload: Any) -> None:
+        """See `Engine.make_lasting`."""
+        if isinstance(payload, Parcel):
+            payload.lasting = True
 
     # Orders ---------------------------------------------------------------------------------
 
@@ -217,9 +233,13 @@ class ProcessEngine(Lives):
         for link, died in late:
             self._mourn(link, died)
         if not self._reports:
-            self._board.wait(timeout)
+            depot = self._depot
+            self._board.wait(depot.patience(timeout) if depot.is_in_use else timeout)
+            if depot.is_in_use:
+                depot.tidy(self._links.values(), self._tickets)
         reports, self._reports = self._reports, []
         self._told.clear()
         if reports and type(reports[-1]) is Stopped:
             self._board.close()
+            self._depot.close()
         return reports

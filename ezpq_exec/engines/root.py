@@ -18,6 +18,7 @@ import socket
 import traceback  # so that workers have it
 
 from . import tree
+from .counter import Counter
 from .deafness import ignore
 from .keeper import Keeper
 from .page import Page
@@ -132,7 +133,7 @@ class _Root:
         deaths = tree.hear_of_deaths()
         orders = socket.socket(fileno=control)
         try:
-            sock, queue, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+            sock, queue, parcels, pipe = Keeper(orders, shared, self._parent, deaths).keep()
         except OSError:  # no more descriptors or processes: the end of a keeper tells the parent
             os._exit(1)
         # From here on this is a worker, which needs nothing of all that.
@@ -144,7 +145,7 @@ class _Root:
         with contextlib.suppress(OSError):  # the program has left its session, or ended
             os.setpgid(0, self._home)
         _rename(worker_name)
-        serve(sock, shared, Alarm(pipe), queue)
+        serve(sock, shared, Alarm(pipe), queue, Counter(parcels))
 
 
 def _rename(name: str) -> None:

@@ -20,14 +20,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import packing
-from .channel import SMALL, Frame, Kind, Reader, header, receive, send
+from .channel import HEADER, SMALL, Frame, Kind, Reader, header, receive, send
+from .counter import Counter
 from .jobqueue import Lookout, next_message
 from .page import Page
+from .parcels import Arrival, Parcel
 from .usage import usage
 
 __all__ = ["DEADLINE", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
+_ELSEWHERE = (Kind.BEHIND, Kind.PARCEL)  # the message is
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
 
@@ -54,12 +57,13 @@ def serve(
     page: Page | None,
     alarm: Alarm | None,
     queue: socket.socket | None = None,
+    counter: Counter | None = None,
 ) -> None:
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, page):
-        if frame.kind == Kind.SETUP:
-            if not _set_up(sock, frame):
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, counter):
+        if frame.kind != Kind.CALL:
+            if not _obey(frame, sock, counter):
                 return
             continue
         number, timeout = frame.number, frame.stamp
@@ -70,7 +74,7 @@ def serve(
                 alarm.set(started + timeout, started)
         elif not _say(sock, header(number, Kind.STARTED, b"", started)):
             return
-        kind, body, ended = _execute(frame.body)
+        kind, body, ended = _execute(frame.body, counter)
         del frame
         cpu, rss = usage()
         _flush()
@@ -80,9 +84,18 @@ def serve(
             page.end()
         head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
         cpu_before = cpu
-        if not _answer(number, head, body, sock, page, queue):
+        if not _answer(number, head, body, sock, page, queue, counter):
             return
         del body
+
+
+def _obey(frame: Frame, sock: socket.socket, counter: Counter | None) -> bool:
+    """Do what is no job; False if there is no more to do."""
+    if frame.kind == Kind.SETUP:
+        return _set_up(sock, frame)
+    if counter is not None:
+        counter.tidy(frame.body)
+    return True
 
 
 def _frames(sock: socket.socket) -> Iterator[Frame]:
@@ -98,15 +111,18 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
             return
 
 
-def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> Iterator[Frame]:
-    """What the parent sends by the queue, and on the stream behind it."""
+def _messages(
+    queue: socket.socket, sock: socket.socket, page: Page | None, counter: Counter | None
+) -> Iterator[Frame]:
+    """What the parent sends by the queue, and on the stream and as parcels behind it."""
     behind = _frames(sock)
     lookout = Lookout()
     while True:
         fetched = page is not None and page.was_fetched
         frame = next_message(queue, lookout if fetched else None)
-        if frame is not None and frame.kind == Kind.BEHIND:
-            frame = next(behind, None)
+        if frame is not None and frame.kind in _ELSEWHERE:
+            is_parcel = frame.kind == Kind.PARCEL
+            frame = counter.next() if is_parcel and counter is not None else next(behind, None)
         if frame is None:
             return
         yield frame
@@ -116,12 +132,15 @@ def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> I
 def _answer(
     number: int,
     head: bytes,
-    body: bytes,
+    body: bytes | Parcel,
     sock: socket.socket,
     page: Page | None,
     queue: socket.socket | None,
+    counter: Counter | None,
 ) -> bool:
     """Send an answer to where it is waited for; False if the parent is gone."""
+    if isinstance(body, Parcel):
+        return counter is not None and _hand_in(counter, body, head, sock)
     if page is not None and page.direct == number and len(body) <= SMALL and queue is not None:
         return _say(queue, head + body)  # a message is one piece
     return _say(sock, head, body)
@@ -136,19 +155,41 @@ def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:
     return True
 
 
-def _execute(packed: Any) -> tuple[int, bytes, float]:
+def _hand_in(counter: Counter, parcel: Parcel, head: bytes, sock: socket.socket) -> bool:
+    """Send a large result; False if the parent is gone."""
+    try:
+        counter.send(parcel, head, sock)
+    except ConnectionError:
+        return False
+    except OSError as failure:  # too many descriptors on their way
+        error = packing.pack_error(failure)
+        _, number, _, *times = HEADER.unpack(head)
+        return _say(sock, header(number, Kind.RAISED, error, *times), error)
+    return True
+
+
+def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel, float]:
     """Run one call; its answer's kind and body, and when the function was done."""
     ended = 0.0
     try:
-        function, args, kwargs = packing.load_call(packed)
+        if isinstance(packed, Arrival) and counter is not None:
+            function, args, kwargs = counter.open(packed)
+        else:
+            function, args, kwargs = packing.load_call(packed)
         value = function(*args, **kwargs)
         ended = time.monotonic()
-        return Kind.RETURNED, packing.pack(value), ended
+        body = packing.pack(value) if counter is None else counter.pack(value)
+        if isinstance(body, Parcel) and counter is not None:
+            del function, args, kwargs, value  # what it refers to in its call's memory goes back
+            counter.seal(body)
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
         ended = ended or time.monotonic()
+        if counter is not None:
+            counter.clear()
         if error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
         return Kind.RAISED, packing.pack_error(error), ended
+    return Kind.RETURNED, body, ended
 
 
 def _set_up(sock: socket.socket, frame: Frame) -> bool:

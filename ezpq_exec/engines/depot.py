@@ -1,0 +1,148 @@
+"""The parent's side of what goes by shared memory: packing, sending, and letting go in time.
+
+What large calls went by is kept warm for the next ones. Ten seconds after the last of them, all of
+it is let go, here and in the workers; the loop's sleep is cut short for that once.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .. import packing
+from ..jobs import Call
+from .channel import NO_TICKET, Frame, Kind, header
+from .parcels import LARGE, Kept, Packer, Parcel, receive
+from .segments import Pool
+from .shared import Home
+
+if TYPE_CHECKING:
+    from .link import Link
+
+__all__ = ["Depot", "most_lent"]
+
+IDLE = 10.0  # seconds from the last large call or result until nothing is kept
+_MOST_KEPT = 16
+_MOST_BYTES = 256 * 1024 * 1024
+_FEW = 16  # descriptors
+_AT_A_TIME = 1000  # numbers in a message
+
+
+def most_lent() -> int:
+    """How many segments may be out at a time: a part of the descriptors that a process may have."""
+    import resource  # where there are none, there is no shared memory either
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(_FEW, limit // 4) if limit > 0 else 2**20
+
+
+class Depot:
+    """Of one engine. `home` is told when shared objects go."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = weakref.ref(home)
+        self._pool = Pool(_MOST_KEPT, _MOST_BYTES, most_lent())
+        self._packer = Packer(self._pool)
+        self._used_at = 0.0
+        self._gone: deque[int] = deque()
+        self.is_in_use = False  # there is something to do, now or later
+
+    def pack(self, call: Call, packed_function: Any) -> bytes | Parcel:
+        """As `Engine.pack`."""
+        kept = Kept()
+        packed = packing.pack_call(call, packed_function, kept)
+        if not kept and len(packed) < LARGE:
+            return packed
+        parcel = self._packer.pack(packed, kept)
+        if parcel is None:
+            return packing.pack_call(call, packed_function) if kept else packed
+        self._use()
+        return parcel
+
+    def send(self, link: Link, parcel: Parcel, head: bytes) -> None:
+        """Send a call.
+
+        Raises:
+            OSError: the worker is gone, or there are too many descriptors on their way.
+        """
+        self._use()
+        link.parcel = parcel
+        if link.parcels is None or link.queue is None:
+            raise BrokenPipeError
+        for block in parcel.send(link.parcels, head, link.blocks):
+            block.homes[id(self)] = self._home
+            link.maybe.add(block.number)
+        link.queue.send(header(NO_TICKET, Kind.PARCEL, b""))
+
+    def receive(self, link: Link) -> Frame | None:
+        """An answer that was announced."""
+        self._use()
+        link.has_segments = True
+        if link.parcels is None:
+            return None
+        try:
+            return receive(link.parcels, None if link.parcel is None else link.parcel.lease)
+        except (EOFError, OSError):
+            return None
+
+    def answered(self, link: Link, frame: Frame) -> None:
+        """The call that was sent last has ended."""
+        if link.parcel is not None and frame.kind == Kind.RETURNED:  # so its blocks did arrive
+            link.blocks.update(block.number for block in link.parcel.blocks)
+        link.parcel = None
+
+    def forget(self, number: int) -> None:
+        """As `Home.forget`; whoever calls it wakes the engine."""
+        self._gone.append(number)
+        self.is_in_use = True
+
+    def patience(self, timeout: float | None) -> float | None:
+        """How long the loop may sleep, that may otherwise for `timeout` seconds."""
+        if self._gone:
+            return 0.0
+        wait = max(0.0, self._used_at + IDLE - time.monotonic())
+        return wait if timeout is None else min(timeout, wait)
+
+    def tidy(self, links: Iterable[Link], orders: Iterator[int]) -> None:
+        """Let go of what nobody needs, and have workers do so.
+
+        Args:
+            orders: numbers for messages, unlike those of any job.
+        """
+        self.is_in_use = False  # first: another thread may be about to use it
+        is_idle = time.monotonic() >= self._used_at + IDLE
+        if not is_idle:
+            self.is_in_use = True
+            if not self._gone:
+                return
+        else:
+            self._pool.rest()
+        gone = {self._gone.popleft() for _ in range(len(self._gone))}
+        for link in links:
+            self._tell(link, gone & link.maybe, is_idle and link.has_segments, orders)
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        self._pool.rest()
+
+    def _tell(self, link: Link, gone: set[int], is_idle: bool, orders: Iterator[int]) -> None:
+        numbers = list(gone)
+        while link.queue is not None and (numbers or is_idle):
+            body = pickle.dumps((numbers[:_AT_A_TIME], is_idle))
+            if not link.queue.send(header(next(orders), Kind.TIDY, body) + body):
+                self._gone.extend(numbers)  # it is stopped, and its queue is full: another time
+                self.is_in_use = True
+                return
+            link.maybe.difference_update(numbers[:_AT_A_TIME])
+            link.blocks.difference_update(numbers[:_AT_A_TIME])
+            del numbers[:_AT_A_TIME]
+            link.has_segments = link.has_segments and not is_idle
+            is_idle = False
+
+    def _use(self) -> None:
+        self._used_at = time.monotonic()
+        self.is_in_use = True
