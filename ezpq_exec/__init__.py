@@ -24,6 +24,7 @@ _HOMES = {
     "JobStack": "whereabouts",
     "JobTimeout": "errors",
     "LaneStopped": "errors",
+    "MemoryLimitExceeded": "errors",
     "Plot": "plot",
     "PriorityExecutor": "executor",
     "Queue": "queue",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .errors import JobKilled as JobKilled
     from .errors import JobTimeout as JobTimeout
     from .errors import LaneStopped as LaneStopped
+    from .errors import MemoryLimitExceeded as MemoryLimitExceeded
     from .errors import QueueTimeout as QueueTimeout
     from .errors import RemoteError as RemoteError
     from .errors import SharedClosed as SharedClosed

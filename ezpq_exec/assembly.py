@@ -49,6 +49,10 @@ def assemble(
         raise UnsupportedOption(
             f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
         )
+    if setup.relays_logs and not capabilities.relays:
+        raise UnsupportedOption(
+            "relay_logs=True needs an engine that hears what its workers log, which this one does not"
+        )
     scheduler = Scheduler(
         count,
         can_kill=capabilities.kills,

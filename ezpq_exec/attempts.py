@@ -19,6 +19,7 @@ from .reports import Loss
 
 __all__ = ["Attempts"]
 
+_WORTH_IT = frozenset((Verdict.DIED, Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY))
 MOST_LOST_UNBEGUN = 3  # workers that die with the same job in hand, before they begin it
 
 
@@ -38,7 +39,7 @@ class Attempts(Decisions):
                 return [Unpack(job, outcome)]
             worth_it = _is_one_of(outcome.value, job.options.retry_on)
         else:
-            worth_it = outcome.verdict in (Verdict.DIED, Verdict.TIMED_OUT)
+            worth_it = outcome.verdict in _WORTH_IT
         if left and worth_it:
             return self._try_again(job, outcome, now)
         return [self.settle(job, outcome, now)]

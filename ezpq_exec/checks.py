@@ -9,6 +9,7 @@ from concurrent.futures.thread import BrokenThreadPool
 
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
+from .options import Options
 from .places import Places
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "check_callable",
     "check_kills",
     "check_limit",
+    "check_options",
     "check_setup",
     "check_timeout",
     "check_workers",
@@ -54,6 +56,15 @@ def check_kills(what: str, capabilities: Capabilities) -> None:
         raise UnsupportedOption(f"{what}() needs an engine that can kill, which this one cannot")
 
 
+def check_options(options: Options, capabilities: Capabilities) -> None:
+    """Raise UnsupportedOption if the engine cannot honour what jobs are to be run on."""
+    if options.memory_limit is not None and not capabilities.limits_memory:
+        raise UnsupportedOption(
+            "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
+            f"this one has none (got {options.memory_limit!r})"
+        )
+
+
 def check_limit(max_pending: object, when_full: object) -> Places | None:
     """The places for jobs, None if there is no limit; TypeError or ValueError if it is not that."""
     if when_full not in WHEN_FULL:
@@ -67,7 +78,9 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
     return Places(max_pending, blocks=when_full == "block")
 
 
-def check_setup(initializer: object, initargs: object, max_tasks: object) -> Setup:
+def check_setup(
+    initializer: object, initargs: object, max_tasks: object, relay_logs: object
+) -> Setup:
     """What every worker is to do first; TypeError or ValueError if it is not that."""
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
@@ -78,7 +91,9 @@ def check_setup(initializer: object, initargs: object, max_tasks: object) -> Set
             raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
         if max_tasks < 1:
             raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
-    return Setup(initializer, initargs, max_tasks)
+    if relay_logs is not None and not isinstance(relay_logs, bool):
+        raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
+    return Setup(initializer, initargs, max_tasks, relay_logs)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:

@@ -64,7 +64,8 @@ class ConfiguredExecutor(Executor):
 
     def options(self, **options: Any) -> ConfiguredExecutor:
         """The same executor, with these options over those that are set here."""
-        return ConfiguredExecutor(self._executor, self._intake, self._options.but(options))
+        terms = self._intake.terms(self._options, options)
+        return ConfiguredExecutor(self._executor, self._intake, terms)
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """See `PriorityExecutor.__exit__`."""

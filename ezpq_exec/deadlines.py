@@ -7,13 +7,19 @@ from typing import Generic, Protocol, TypeVar
 
 from .heap import Entry, Heap
 
-__all__ = ["Deadlines"]
+__all__ = ["Deadlines", "Pause"]
 
 
 class Owner(Protocol):
     """Whoever has a deadline keeps its entry, in `alarm`."""
 
     alarm: Entry | None
+
+
+class Pause:
+    """An owner that is nothing else: while it has a deadline, something is left alone."""
+
+    alarm: Entry | None = None
 
 
 T = TypeVar("T", bound=Owner)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from . import verdicts
 from .backlog import Backlog
 from .commands import Break, Close, Command, Kill, Retire, Run, Settle, Start
-from .deadlines import Deadlines
+from .deadlines import Deadlines, Pause
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
 from .slots import Phase, Slot, Slots
@@ -42,8 +42,9 @@ class Decisions:
         self.queues = queues
         self.quick = quick
         self.backlog = Backlog()
-        self.deadlines: Deadlines[Job | Slot | Idleness] = Deadlines()
+        self.deadlines: Deadlines[Job | Slot | Idleness | Pause] = Deadlines()
         self.idleness = Idleness(idle_timeout)
+        self.scarcity = Pause()  # the system has no room for another worker just now
         self.paused = False
         self.closing = False
         self.closed = False
@@ -71,7 +72,7 @@ class Decisions:
             while waiting and slots.idle:
                 commands.append(self.assign(backlog.pop(), slots.idle[-1], now))
                 waiting -= 1
-            while slots.cold and slots.starting < waiting:
+            while slots.cold and slots.starting < waiting and self.scarcity.alarm is None:
                 slot = slots.cold[-1]
                 self.slots.move(slot, Phase.STARTING)
                 self.await_worker(slot, now)

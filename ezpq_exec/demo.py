@@ -70,7 +70,7 @@ def hang(note: str) -> None:
 
 def crash() -> None:
     """End this process by a segmentation fault, without leaving a core file."""
-    with contextlib.suppress(ImportError):
+    if sys.platform != "win32":
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -81,7 +81,8 @@ class Desk(Loop):
 
     def may_wait_for_place(self) -> bool:
         """Whether this thread may wait for a job to end: not a callback, nor a job that runs here."""
-        return self.may_wait and not self._resolver.runs_here and not self._engine.works_here()
+        is_courier = self._resolver.runs_here or self._listener.runs_here
+        return self.may_wait and not is_courier and not self._engine.works_here()
 
     def check_process(self) -> None:
         """Raise RuntimeError in a fork of the process that the executor was made in."""
@@ -110,10 +111,10 @@ class Desk(Loop):
     def _pass_on(self, job: Job, error: BaseException | None) -> None:
         if error is not None:
             self.post(self._scheduler.rejected, job, error)
-        elif self._mail.is_unread or job.lane is not None or not self._offers.are_there:
-            self.post(self._submitted, job)
-        else:
+        elif job.options.is_plain and self._offers.are_there and not self._mail.is_unread:
             self._hand_over_here(job)
+        else:
+            self.post(self._submitted, job)
 
     def _post_last(self, event: Callable[[float], list[Command]]) -> None:
         """Have the end begin: after the job that this thread submits, if it is a finalizer's doing."""
@@ -211,8 +212,8 @@ class Desk(Loop):
             with SharedCondition.lock():  # whoever fetches the answer resolves under it
                 if job.future is not None and job.future.done():
                     return False, []
-                if job.ahead:  # begun, as the answer that is under way from the job before it says
-                    raise _NotYetError
+                if job.ahead and self._engine.capabilities.kills:
+                    raise _NotYetError  # begun, as the answer of the job before it is about to say
                 commands = self._scheduler.kill(job, now)
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
             return doomed, commands
@@ -225,8 +226,9 @@ class Desk(Loop):
         return bool(self.ask(question))
 
     def _give_up(self, job: Job, now: float) -> list[Command]:
-        if job.ahead:
-            self.post_next(self._give_up, job)
+        if job.ahead:  # begun, or as good as that
+            if self._engine.capabilities.kills:
+                self.post_next(self._give_up, job)
             return []
         return ending.give_up(self._scheduler, job, now)
 
@@ -284,7 +286,8 @@ class Desk(Loop):
 
     def join(self) -> None:
         """Wait for the end of all its threads, if this is none of them and they need not wait."""
-        if self._gate.is_ours and self.may_wait:
+        if self._gate.is_ours and self.may_wait and not self._listener.runs_here:
             self._ended.wait()
             self._thread.join()
             self._resolver.join()
+            self._listener.join()

@@ -14,6 +14,7 @@ __all__ = [
     "JobKilled",
     "JobTimeout",
     "LaneStopped",
+    "MemoryLimitExceeded",
     "QueueTimeout",
     "RemoteError",
     "SharedClosed",
@@ -92,6 +93,33 @@ class JobKilled(JobError):
         survivors: tuple[int, ...] = (),
     ) -> None:
         super().__init__(message)
+        self.pid = pid
+        self.stack = stack
+        self.survivors = survivors
+
+
+class MemoryLimitExceeded(JobError):
+    """The job, with all that it had started, had more memory than its `memory_limit`.
+
+    Attributes:
+        limit: what it might have had, in bytes.
+        peak: what it had when that was seen, in bytes.
+        pid, stack, survivors: as `JobTimeout` has them.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        limit: int | None = None,
+        peak: int | None = None,
+        pid: int | None = None,
+        stack: str | None = None,
+        survivors: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.peak = peak
         self.pid = pid
         self.stack = stack
         self.survivors = survivors

@@ -52,6 +52,8 @@ class PriorityExecutor(ControlledExecutor):
         start_timeout: seconds that a worker may take to become ready, initializer included.
         idle_timeout: seconds after which a worker without a job leaves, until there is need; None
             (default): never.
+        relay_logs: log here what jobs log, and show what they warn of, once; None (default): where
+            the engine can do that.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -79,8 +81,9 @@ class PriorityExecutor(ControlledExecutor):
         when_full: Literal["block", "raise"] = "block",
         start_timeout: float = 60.0,
         idle_timeout: float | None = None,
+        relay_logs: bool | None = None,
     ) -> None:
-        setup = check_setup(initializer, initargs, max_tasks_per_child)
+        setup = check_setup(initializer, initargs, max_tasks_per_child, relay_logs)
         places = check_limit(max_pending, when_full)
         check_timeout("start_timeout", start_timeout)
         if idle_timeout is not None:
@@ -188,9 +191,11 @@ class PriorityExecutor(ControlledExecutor):
                 the order of priority and submission. None (default): none.
             stop_on_lane_error: do not run it if the job before it in its lane did not succeed;
                 its future raises `LaneStopped` then. Default False.
-            retries: how often it may be tried again, after `WorkerDied`, after `JobTimeout` where
-                the engine can kill, and after what `retry_on` names. Default 0.
+            retries: how often it may be tried again, after `WorkerDied`, `MemoryLimitExceeded`,
+                `JobTimeout` where the engine can kill, and what `retry_on` names. Default 0.
             retry_on: an exception class, or a tuple of them. Default: none.
+            memory_limit: bytes that its worker and all processes below it may have; over it they
+                are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
 
         Raises:
             TypeError, ValueError: there is no such option, or not with such a value.
@@ -201,4 +206,4 @@ class PriorityExecutor(ControlledExecutor):
         ...     (future.result(), future.info.name, future.info.priority)
         (3, 'sum', 1)
         """
-        return ConfiguredExecutor(self, self._intake, self._options.but(options))
+        return ConfiguredExecutor(self, self._intake, self._intake.terms(self._options, options))

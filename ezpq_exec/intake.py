@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import automap, batching, mapping
-from .checks import check_callable
+from .checks import check_callable, check_options
 from .desk import Desk
 from .engines.base import Engine
 from .errors import SharedClosed
@@ -33,6 +33,17 @@ class Intake:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._lanes = LaneTable()
+
+    def terms(self, options: Options, changes: Mapping[str, Any]) -> Options:
+        """`options` with `changes` made.
+
+        Raises:
+            TypeError, ValueError: there is no such option, or not with such a value.
+            UnsupportedOption: the engine cannot honour it.
+        """
+        changed = options.but(changes)
+        check_options(changed, self._engine.capabilities)
+        return changed
 
     def submit(
         self,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -106,32 +108,46 @@ def _opened(path: str) -> Iterator[int]:
     except PermissionError:  # it may be written, though not read
         file = os.open(path, flags | os.O_WRONLY, 0o666)
     try:
-        _lock(file)
-        yield file
+        with _locked(file):
+            yield file
     finally:
-        os.close(file)  # and with it goes the lock
+        os.close(file)
 
 
-if os.name == "nt":
+if sys.platform == "win32":
+    # The byte that is locked lies far behind the end, since locked ones cannot be read.
+    _LOCKED = 1 << 40
 
-    def _lock(file: int) -> None:
+    @contextlib.contextmanager
+    def _locked(file: int) -> Iterator[None]:
         import msvcrt
 
-        # The byte that is locked lies far behind the end, since locked ones cannot be read.
-        os.lseek(file, 1 << 62, os.SEEK_SET)
+        if not stat.S_ISREG(os.fstat(file).st_mode):  # a pipe, a terminal: there is no such byte
+            yield
+            return
+        os.lseek(file, _LOCKED, os.SEEK_SET)
         while True:
             try:
-                msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,unused-ignore]
-            except OSError:  # it gives up after ten seconds
-                continue
-            return
+                msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+            except OSError as error:
+                if error.errno != errno.EDEADLK:  # it gives up after ten seconds
+                    raise
+            else:
+                break
+        try:
+            yield
+        finally:  # to leave that to the file's being closed may take the system a while
+            os.lseek(file, _LOCKED, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 
 else:
 
-    def _lock(file: int) -> None:
+    @contextlib.contextmanager
+    def _locked(file: int) -> Iterator[None]:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX)
+        yield  # with the file, the lock goes
 
 
 def _ends_a_line(file: int, size: int) -> bool:

@@ -35,6 +35,7 @@ class Verdict(enum.Enum):
     EXPIRED = "expired"  # waited for longer than its queue_timeout
     CANCELLED = "cancelled"
     KILLED = "killed"
+    OUT_OF_MEMORY = "out of memory"  # had more than its memory_limit
     DIED = "died"  # its worker died under it
     BROKEN = "broken"  # no worker could be started for it
     SKIPPED = "skipped"  # it was not run, since its predecessor in its lane did not succeed

@@ -20,6 +20,7 @@ from typing import Any
 from .attempts import Attempts
 from .commands import Begin, Command, Queue, Recall
 from .jobs import Job, Outcome, State
+from .reports import Loss
 from .slots import Phase, Slot
 
 __all__ = ["Lookahead"]
@@ -91,6 +92,8 @@ class Lookahead(Attempts):
                 commands += self._take_back(job, slot, now)
             if slot.job is None and slot.ahead:
                 commands.append(self._begin(slot))
+            elif slot.job is None and slot.phase is Phase.BUSY:
+                commands += self._vacate(slot, now)
             self._forget_if_empty(slot)
         self._recalling.discard(index)
         if self._recalling:
@@ -122,14 +125,48 @@ class Lookahead(Attempts):
             self._hungry.append(slot)
         return self._begin(slot) if slot.ahead else None
 
+    def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:
+        """A job that stood behind that of `slot` has ended before it, where workers share a queue."""
+        job = _find(slot, number)
+        if job is None:
+            return []
+        if outcome.ended - outcome.started < self.quick:
+            self._hungry.append(slot)
+        begin = self._begin_aside(job, slot)
+        return [begin, *self.conclude(job, outcome, now)]
+
+    def strayed(self, index: int, number: int, loss: Loss | None, now: float) -> list[Command]:
+        """One of the jobs that `slot` was given is lost, or came back undone (None)."""
+        slot = self.slots.get(index)
+        if slot is None:
+            return []
+        if loss is None:
+            return self.recalled(index, [number], now)
+        job = slot.job
+        if job is None or job.number != number:
+            job = _find(slot, number)
+            if job is None:
+                return []
+            return [self._begin_aside(job, slot), *self.bereave(job, loss, loss.reason, now)]
+        slot.job = None
+        after = [self._begin(slot)] if slot.ahead else self._vacate(slot, now)
+        return [*after, *self.bereave(job, loss, loss.reason, now)]
+
+    def _vacate(self, slot: Slot, now: float) -> list[Command]:
+        self.free(slot, True, now)
+        return self.follow_up(slot, now)
+
     def _begin(self, slot: Slot) -> Begin:
-        job = slot.ahead.popleft()
+        job = slot.job = slot.ahead[0]
+        return self._begin_aside(job, slot)
+
+    def _begin_aside(self, job: Job, slot: Slot) -> Begin:
+        slot.ahead.remove(job)
         self._forget_if_empty(slot)
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
         job.pid = slot.pid
-        slot.job = job
         return Begin(job)
 
     def orphaned(self, slot: Slot, now: float) -> list[Command]:
@@ -163,6 +200,11 @@ class Lookahead(Attempts):
     def _forget_if_empty(self, slot: Slot) -> None:
         if not slot.ahead:
             self._ahead.pop(slot.index, None)
+
+
+def _find(slot: Slot, number: int) -> Job | None:
+    """A job by its number, among those that stand behind another in `slot`."""
+    return next((job for job in slot.ahead if job.number == number), None)
 
 
 def _takes_more(slot: Slot) -> bool:

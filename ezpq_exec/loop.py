@@ -36,10 +36,11 @@ from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
 from .jobs import Job, Outcome, State, Verdict
+from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, Lost, Ready, Report, Stopped, Unstartable
+from .reports import Finished, Lost, Ready, Report, Said, Stopped, Strayed, Unstartable
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -71,6 +72,7 @@ class Loop:
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, self._recount, places)
+        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -112,6 +114,7 @@ class Loop:
             self._resolver.close()
             self._read_mail(time.monotonic())
         finally:
+            self._listener.close()
             self._ended.set()
 
     def _turn(self) -> None:
@@ -174,9 +177,24 @@ class Loop:
         if isinstance(report, Lost):
             return scheduler.lost(report.slot, report.loss, now)
         if isinstance(report, Unstartable):
-            slot, cause, fatal, died = report
-            return scheduler.unstartable(slot, scheduler.unready(cause), fatal, now, died=died)
-        self._done = True
+            slot, why, fatal, died = report
+            cause, scarce = scheduler.unready(why), isinstance(why, OSError)
+            return scheduler.unstartable(slot, cause, fatal, now, died=died, scarce=scarce)
+        return self._hear_more(report, now)
+
+    def _hear_more(self, report: Said | Strayed | Stopped, now: float) -> list[Command]:
+        if isinstance(report, Strayed):
+            return self._scheduler.strayed(*report, now)
+        if isinstance(report, Said):
+            job = self._scheduler.job_in(report.slot, report.number)
+            if not self._listener.take(report, job):
+                self._engine.hear(report.slot, False)
+        else:
+            self._done = True
+        return []
+
+    def _listen(self, slot: int, now: float) -> list[Command]:
+        self._engine.hear(slot, True)
         return []
 
     def _obey(self, commands: list[Command]) -> None:
@@ -244,7 +262,11 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        self._engine.run(slot, job.number, job.payload, job.options.timeout)
+        timeout, limit = job.options.timeout, job.options.memory_limit
+        if limit is None:
+            self._engine.run(slot, job.number, job.payload, timeout)
+        else:
+            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
         return []
 
     def _unpacked(self, job: Job, outcome: Outcome) -> None:
@@ -263,8 +285,7 @@ class Loop:
         self._settles.clear()
         jobs += [record.job for record, _ in self._offers.read()]
         for event, *args in self._mail.read():
-            letter_jobs = [getattr(arg, "job", arg) for arg in args]
-            letter_jobs = [job for job in letter_jobs if isinstance(job, Job)]
+            letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
             jobs += letter_jobs
             if not letter_jobs:
                 with contextlib.suppress(Exception):  # the state is not what it should be

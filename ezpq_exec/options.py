@@ -65,6 +65,16 @@ def _retries(value: object) -> int:
     return int(value)
 
 
+def _bytes(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, of bytes, or None, not {value!r}")
+    if value <= 0:
+        raise ValueError(f"{name} must be more than 0 bytes (None for no limit), not {value!r}")
+    return int(value)
+
+
 def _exceptions(value: object) -> tuple[type[BaseException], ...]:
     kinds = value if isinstance(value, tuple) else (value,)
     for kind in kinds:
@@ -94,7 +104,11 @@ class Options:
     stop_on_lane_error: bool = False
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = ()
+    memory_limit: int | None = None
     may_be_queued: bool = field(init=False, repr=False, compare=False)  # ahead of its turn
+    is_plain: bool = field(
+        init=False, repr=False, compare=False
+    )  # whoever submits may hand it over
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # it is frozen
@@ -109,8 +123,13 @@ class Options:
             raise TypeError(text)
         put(self, "retries", _retries(self.retries))
         put(self, "retry_on", _exceptions(self.retry_on))
-        limits = (self.timeout, self.queue_timeout, self.lane, self.retries or None)
+        put(self, "memory_limit", _bytes("memory_limit", self.memory_limit))
+        limits = (
+            *(self.timeout, self.queue_timeout, self.memory_limit),
+            *(self.lane, self.retries or None),
+        )
         put(self, "may_be_queued", all(limit is None for limit in limits))
+        put(self, "is_plain", self.lane is None and self.memory_limit is None)
 
     def but(self, changes: Mapping[str, Any]) -> Options:
         """These options with `changes` made; an unknown name raises TypeError."""

@@ -16,6 +16,8 @@ from .jobs import JobInfo, Verdict
 
 __all__ = ["Record", "seconds"]
 
+_CUT_SHORT = (Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY, Verdict.KILLED, Verdict.SKIPPED)
+
 
 def seconds(name: str, value: object) -> float:
     """`value` as a number of seconds; 0, as ezpq has it for "no limit", where there is none.
@@ -138,7 +140,7 @@ class Record:
             self.exitcode = -1 if self.suppress_errors else 1
             self.exception = _trace(error)
             return
-        self.cancelled = verdict in (Verdict.TIMED_OUT, Verdict.KILLED, Verdict.SKIPPED)
+        self.cancelled = verdict in _CUT_SHORT
         if verdict is not Verdict.SKIPPED:
             self.exitcode = 1 if info.exitcode is None else info.exitcode
             self.exception = str(error)

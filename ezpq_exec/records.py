@@ -22,7 +22,10 @@ __all__ = ["Record", "read"]
 ACCEPTED = "JobFutures, JobInfos, or dicts as Queue.collect() returns"
 NAME = 200  # characters of a name, at most
 CUT_SHORT = frozenset(
-    (Verdict.CANCELLED, Verdict.EXPIRED, Verdict.KILLED, Verdict.SKIPPED, Verdict.TIMED_OUT)
+    (
+        *(Verdict.CANCELLED, Verdict.EXPIRED, Verdict.KILLED, Verdict.SKIPPED),
+        *(Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY),
+    )
 )
 
 

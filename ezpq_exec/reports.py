@@ -7,7 +7,17 @@ from typing import NamedTuple, Union
 
 from .jobs import Outcome, Verdict
 
-__all__ = ["Finished", "Loss", "Lost", "Ready", "Report", "Stopped", "Unstartable"]
+__all__ = [
+    "Finished",
+    "Loss",
+    "Lost",
+    "Ready",
+    "Report",
+    "Said",
+    "Stopped",
+    "Strayed",
+    "Unstartable",
+]
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,7 @@ class Loss:
         signal: the name of the signal that ended it.
         stack: where its job was, as text.
         survivors: what could not be killed.
+        peak: the bytes that it had, with all that it had started, when that was too much.
         cause: what is known instead of all that, where the worker was somebody else's.
     """
 
@@ -33,6 +44,7 @@ class Loss:
     reason: Verdict | None = None
     stack: str | None = None
     survivors: tuple[int, ...] = ()
+    peak: int | None = None
     cause: BaseException | None = None
 
 
@@ -59,6 +71,14 @@ class Lost(NamedTuple):
     loss: Loss
 
 
+class Strayed(NamedTuple):
+    """Job `number` is lost, or came back undone (None); the others that `slot` was given are not."""
+
+    slot: int
+    number: int
+    loss: Loss | None
+
+
 class Unstartable(NamedTuple):
     """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
 
@@ -68,8 +88,21 @@ class Unstartable(NamedTuple):
     died: bool = False
 
 
+class Said(NamedTuple):
+    """The worker of `slot` logged something, or was warned, in job `number`; 0: in none.
+
+    `kind`: which of the two. `body`: what, as it came. Nothing is to be decided about it.
+    """
+
+    slot: int
+    number: int
+    pid: int | None
+    kind: int
+    body: bytes | bytearray | memoryview
+
+
 class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Unstartable, Stopped]
+Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Stopped]

@@ -33,6 +33,7 @@ def get_reusable_executor(
     max_tasks_per_child: int | None = None,
     start_timeout: float = 60.0,
     idle_timeout: float | None = IDLE_TIMEOUT,
+    relay_logs: bool | None = None,
 ) -> PriorityExecutor:
     """The program's own executor, made when it is first asked for. Any thread may call this.
 
@@ -45,7 +46,7 @@ def get_reusable_executor(
         max_workers: how many jobs run at once; None: as many as it has, at first as
             `PriorityExecutor` has by default.
         engine: "processes" or "threads".
-        initializer, initargs, max_tasks_per_child, start_timeout: as of `PriorityExecutor`. What
+        initializer, initargs, max_tasks_per_child, start_timeout, relay_logs: as of `PriorityExecutor`. What
             is not equal to what was given before is different; two lambdas always are.
         idle_timeout: seconds after which a worker without a job leaves; None for never.
 
@@ -58,10 +59,8 @@ def get_reusable_executor(
     32
     >>> get_reusable_executor(3) is executor, executor.max_workers
     (True, 3)
-    >>> get_reusable_executor(engine="threads") is executor
-    False
-    >>> executor.submit(pow, 2, 6).result()
-    64
+    >>> get_reusable_executor(engine="threads") is executor, executor.submit(pow, 2, 6).result()
+    (False, 64)
     """
     global _executor, _terms
     if not isinstance(engine, str):
@@ -75,6 +74,7 @@ def get_reusable_executor(
         "max_tasks_per_child": max_tasks_per_child,
         "start_timeout": start_timeout,
         "idle_timeout": idle_timeout,
+        "relay_logs": relay_logs,
     }
     with _lock:
         if _executor is None or not _executor.is_open or not _are_same(terms, _terms):

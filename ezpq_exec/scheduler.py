@@ -15,6 +15,7 @@ from typing import Any
 
 from . import verdicts
 from .commands import Command, Look
+from .deadlines import Pause
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
 from .promises import Promises
@@ -24,6 +25,7 @@ from .slots import Phase, Slot
 __all__ = ["Scheduler"]
 
 MOST_FAILED_STARTS = 3  # in a row
+SCARCE = 1.0  # seconds for which no worker is asked for where there was no room for another
 
 
 class Scheduler(Promises):
@@ -160,8 +162,10 @@ class Scheduler(Promises):
         """A job ended by itself, and its slot is free again."""
         slot = self.slots.get(index)
         job = slot.job if slot is not None else None
-        if slot is None or job is None or job.number != number:
+        if slot is None or job is None:
             return []
+        if job.number != number:
+            return self.overtook(slot, number, outcome, now)
         begin = self.succeed(slot, outcome)
         if begin is None:
             self.free(slot, ready, now)
@@ -197,16 +201,32 @@ class Scheduler(Promises):
         return orphaned + before + after + ([] if job is None else self.make_way(job))
 
     def unstartable(
-        self, index: int, cause: BaseException, fatal: bool, now: float, *, died: bool = False
+        self,
+        index: int,
+        cause: BaseException,
+        fatal: bool,
+        now: float,
+        *,
+        died: bool = False,
+        scarce: bool = False,
     ) -> list[Command]:
-        """No worker came up for a slot (it `died` first): try again, but not for ever."""
+        """No worker came up for a slot (it `died` first): try again, but not for ever.
+
+        `scarce`: the system had no room for it. While there are others, that is no more than a
+        reason to wait before the next is asked for.
+        """
         slot = self.slots.get(index)
         if slot is None or slot.phase is not Phase.STARTING:
             return []
         self.deadlines.clear(slot)
         self.slots.move(slot, Phase.COLD)
-        self.failed_starts += 1
         self.workers["died"] += died
+        if self.closed:
+            return []
+        if scarce and not fatal and (self.slots.busy or self.slots.idle):
+            self.deadlines.set(self.scarcity, now + SCARCE)
+            return self.follow_up(slot, now)
+        self.failed_starts += 1
         if fatal or self.failed_starts >= MOST_FAILED_STARTS:
             return self.break_down(cause, now)
         return self.follow_up(slot, now)
@@ -223,6 +243,8 @@ class Scheduler(Promises):
         for owner in self.deadlines.due(now):
             if isinstance(owner, Idleness):
                 commands += self.cool_down(now)
+            elif isinstance(owner, Pause):
+                continue  # workers may be asked for again, below
             elif isinstance(owner, Slot) and owner.phase is Phase.BUSY:
                 commands += self.overdue(owner, now)
             elif isinstance(owner, Slot) and self.closed:
@@ -253,6 +275,12 @@ class Scheduler(Promises):
         """The jobs that are in a worker's hands, or have just left them, and are not settled."""
         jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
         return [job for job in jobs if job is not None and job.state is State.RUNNING]
+
+    def job_in(self, index: int, number: int) -> Job | None:
+        """The job of that number, if a slot has it in hand."""
+        slot = self.slots.get(index)
+        job = slot.job if slot is not None else None
+        return job if job is not None and job.number == number else None
 
     def unresolved(self) -> list[Job]:
         """All the jobs that are still in its hands."""

@@ -21,7 +21,7 @@ class Stats:
         retried: attempts that were not a job's first.
         workers_started: workers that became ready.
         workers_retired: those that left in good order, after their number of tasks or a `resize`.
-        workers_killed: those killed for a timeout or on request.
+        workers_killed: those killed for a timeout, for their memory, or on request.
         workers_died: those that ended by themselves.
     """
 

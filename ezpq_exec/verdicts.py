@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor, CancelledError
 
-from .errors import JobKilled, JobTimeout, LaneStopped, QueueTimeout, WorkerDied
+from .errors import (
+    JobKilled,
+    JobTimeout,
+    LaneStopped,
+    MemoryLimitExceeded,
+    QueueTimeout,
+    WorkerDied,
+)
 from .jobs import Job, Outcome, Verdict
 from .lanes import Mishap
 from .reports import Loss
@@ -94,10 +101,27 @@ def timed_out(job: Job, loss: Loss, *, killed: bool) -> Outcome:
     return _outcome(Verdict.TIMED_OUT, error, loss)
 
 
+def _out_of_memory(job: Job, loss: Loss) -> Outcome:
+    """Had too much, with all that it had started."""
+    limit = job.options.memory_limit
+    text = f"{_label(job)} had {loss.peak} bytes of memory, more than its memory_limit of {limit}"
+    error = MemoryLimitExceeded(
+        f"{text}, and was killed (pid {loss.pid})" + _details(loss),
+        limit=limit,
+        peak=loss.peak,
+        pid=loss.pid,
+        stack=loss.stack,
+        survivors=loss.survivors,
+    )
+    return _outcome(Verdict.OUT_OF_MEMORY, error, loss)
+
+
 def condemned(job: Job, loss: Loss) -> Outcome:
     """Its worker is gone, for the reason that `job.condemned` has, or by itself."""
     if job.condemned is Verdict.TIMED_OUT:
         return timed_out(job, loss, killed=True)
+    if job.condemned is Verdict.OUT_OF_MEMORY:
+        return _out_of_memory(job, loss)
     if job.condemned is Verdict.KILLED:
         text = f"{_label(job)} was killed on request"
         text += f" (pid {loss.pid})" if loss.pid is not None else " while it waited"

@@ -27,6 +27,9 @@ ENGINES = {
     "borrowed processes": "lenders:processes",
 }
 
+if os.environ.get("PRETEND") == "win32":  # see elsewhere/; this one forks, of which nobody hears
+    del ENGINES["borrowed processes"]
+
 _ROOT = "ezpq_exec-root"
 _TRACKERS = ("resource_tracker", "semaphore_tracker")
 _BY_CAPABILITY = "this engine "
@@ -42,6 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a case says what it asks of an engine."""
     config.addinivalue_line("markers", "needs(*capabilities): only for engines that have these")
     config.addinivalue_line("markers", "lacks(*capabilities): only for engines without these")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run the whole suite by four processes, since most tests wait; what was asked for, by one."""
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_chosen = config.option.keyword or config.option.markexpr or config.option.usepdb
+    return 4 if is_whole and not is_chosen else 0
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -75,9 +85,14 @@ def capabilities_of(name: str) -> Capabilities:
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm() -> None:
-    """Have all that a program keeps for good (root, trackers) there before the first test."""
+    """Have all that a program keeps for good (root, trackers) there before the first test.
+
+    What was imported by then is garbage for no test, so that they need not look through it.
+    """
     for name in ENGINES:
         capabilities_of(name)
+    gc.collect()
+    gc.freeze()
 
 
 # Nothing is left --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,6 +63,15 @@ class Program:
         """Wait for that line on its standard output."""
         while f"{line}\n".encode() not in self._text.replace(b"\r\n", b"\n"):
             assert self._read(), f"{line!r} was awaited, and this came: {self.said()}"
+
+    def heard_while(self, line: str, act: Callable[[], object]) -> None:
+        """As `heard`, with something done again and again until the line comes."""
+        until = time.monotonic() + PATIENCE
+        while f"{line}\n".encode() not in self._text:
+            assert time.monotonic() < until, f"{line!r} was awaited, and this came: {self.said()}"
+            act()
+            if select.select([self._output], [], [], 0.2)[0]:
+                assert self._read(), self.said()
 
     def said(self) -> str:
         """What it has printed; all of it, if it has ended."""
@@ -122,6 +131,24 @@ class Program:
     def exit_code(self) -> int:
         """Wait for its end, and leave alone what may be left of it."""
         return self._process.wait(PROMPTLY)
+
+    def ends_while(self, act: Callable[[], object]) -> int:
+        """Wait for its end, with something done again and again until it comes; its exit code."""
+        until = time.monotonic() + PROMPTLY
+        while True:
+            try:
+                return self._process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < until, "it goes on"
+            act()
+
+    def all_let_go(self) -> None:
+        """Wait until nobody holds its output any more: whoever it started, watched or not."""
+        until = time.monotonic() + PROMPTLY
+        while select.select([self._output], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not self._read():
+                return
+        raise AssertionError("somebody holds its output still")
 
     def ends(self) -> int:
         """Wait for its end, and of all that was watched; its exit code."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     BrokenExecutor,
@@ -31,9 +33,10 @@ from ezpq_exec import (
     WorkerDied,
 )
 from ezpq_exec.engines.base import Setup
+from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
-from ezpq_exec.engines.errand import Errand
-from ezpq_exec.engines.lender import capacity_of
+from ezpq_exec.engines.errand import Errand, Parcel
+from ezpq_exec.engines.lender import Lender, capacity_of
 from ezpq_exec.jobs import Call
 from ezpq_exec.reports import Finished, Ready, Stopped
 from gates import PATIENCE, Gate, hold
@@ -174,6 +177,124 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
         while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
             pass
     assert gate.all_heard() == []
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "loky"])
+def test_an_urgent_job_goes_before_all_that_were_lent_ahead_and_have_not_begun(
+    kind: str, lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    """Be they in the lender's own pipes, from which it gives nothing back."""
+    makers: dict[str, Callable[[int], Executor]] = {
+        "threads": ThreadPoolExecutor,
+        "processes": ProcessPoolExecutor,
+        "loky": loky.ProcessPoolExecutor,
+    }
+    with PriorityExecutor(engine=lend(makers[kind](1))) as executor:
+        quick = [executor.submit(add, n, n) for n in range(200)]
+        slow = [executor.submit(hold, gate.path, n) for n in range(8)]
+        assert gate.heard() == ["0"]
+        urgent = executor.options(priority=0).submit(hold, gate.path, "urgent")
+        assert slow[5].cancel()
+        gate.open()
+        assert gate.heard() == ["urgent"]
+        gate.open(100)
+        assert [job.result(PATIENCE) for job in quick] == [2 * n for n in range(200)]
+        for job in (urgent, *slow[:5], *slow[6:]):
+            job.result(PATIENCE)
+        assert gate.all_heard() == ["1", "2", "3", "4", "6", "7"]
+
+
+def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
+    lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    """They are with the lender then, where its worker finds the next; and can be had back."""
+    engine = BorrowedEngine(lend(ProcessPoolExecutor(1)))
+    engine.open(Setup())
+    engine.start(0)
+    try:
+        assert [*engine.wait(PATIENCE)] == [Ready(0, None)]
+        engine.run(0, 1, engine.pack(Call(hold, (gate.path, "one"), {})), None)
+        assert gate.heard() == ["one"]
+        for number in (2, 3):
+            assert engine.queue(0, number, engine.pack(Call(hold, (gate.path, number), {})))
+        gate.open()
+        assert gate.heard() == ["2"]
+        assert engine.recall(0) == [3]
+        gate.open(100)
+        assert [report.number for report in _finished(engine, 2)] == [1, 2]
+    finally:
+        gate.open(100)
+        engine.close()
+        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+            pass
+    assert gate.all_heard() == []
+
+
+def test_a_lender_that_breaks_fails_no_job_that_it_had_ahead_and_had_not_begun(
+    gate: Gate, no_loky: None
+) -> None:
+    engine = lambda: loky.get_reusable_executor(1)  # noqa: E731
+    with PriorityExecutor(engine=engine) as executor:
+        quick = [executor.submit(add, n, 0) for n in range(100)]
+        doomed = executor.submit(hold, gate.path)
+        others = [executor.submit(add, n, 1) for n in range(50)]
+        os.kill(gate.pids(1)[0], signal.SIGKILL)
+        assert isinstance(doomed.exception(PATIENCE), WorkerDied)
+        assert [job.result(PATIENCE) for job in quick] == [*range(100)]
+        assert [job.result(PATIENCE) for job in others] == [n + 1 for n in range(50)]
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has opened no page, and keeps none that it opens."""
+    monkeypatch.setattr("ezpq_exec.engines.board._opened", None)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_whoever_is_first_has_the_job() -> None:
+    board = Board()
+    begun, back, other = board.post(), board.post(), board.post()
+    assert begun is not None
+    assert back is not None
+    assert other is not None
+    assert begin(begun)
+    assert not board.take_back(begun)
+    assert board.take_back(back)
+    assert not begin(back)
+    assert begin(other), "each has bytes of its own"
+    board.clear(begun)
+    again = board.post()
+    assert again is not None
+    assert board.take_back(again), "nothing is left of who had them before"
+    board.close()
+
+
+@pytest.mark.usefixtures("no_page")
+def test_without_its_page_a_job_is_not_begun() -> None:
+    """It might have been taken back. Nor is another page taken for it, that has its number now."""
+    first = Board()
+    ticket = first.post()
+    assert ticket is not None
+    first.close()
+    assert not begin(ticket)
+    second = Board()
+    _, head, cell = ticket
+    fresh = second.post()
+    assert fresh is not None
+    assert not begin((fresh[0], head, cell))
+    assert begin(fresh)
+    second.close()
+
+
+def test_a_lender_whose_workers_cannot_open_the_page_is_lent_nothing_ahead_any_more(
+    lend: Callable[[Executor], Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "post", lambda _: ("/nowhere", b"", 16))
+    monkeypatch.setattr(Board, "clear", lambda *_: None)
+    monkeypatch.setattr(Board, "take_back", lambda *_: False)
+    with PriorityExecutor(engine=lend(ProcessPoolExecutor(1))) as executor:
+        jobs = [executor.submit(add, n, n) for n in range(300)]
+        assert [job.result(PATIENCE) for job in jobs] == [2 * n for n in range(300)]
 
 
 def _finished(engine: BorrowedEngine, count: int) -> list[Finished]:
@@ -357,6 +478,20 @@ def test_lokys_executor_shut_down_with_its_workers_is_replaced(gate: Gate, no_lo
         assert executor.submit(add, 1, 1).result(PATIENCE) == 2
 
 
+def test_a_loky_executor_may_be_resized_under_jobs_that_are_quick(no_loky: None) -> None:
+    """Its `submit` waits for that to be over, and that for the end of all jobs in its hands."""
+    with (
+        warnings.catch_warnings(),
+        PriorityExecutor(engine=loky.get_reusable_executor(2)) as executor,
+    ):
+        warnings.simplefilter("ignore", UserWarning)  # loky's, about just that
+        executor.submit(add, 1, 1).result(PATIENCE)
+        for count in (3, 1, 2):
+            jobs = [executor.submit(add, n, n) for n in range(200)]
+            loky.get_reusable_executor(count)
+            assert [job.result(PATIENCE) for job in jobs] == [2 * n for n in range(200)]
+
+
 class Broken(Executor):
     """It was never any good."""
 
@@ -431,6 +566,56 @@ def test_an_errand_runs_once_at_most() -> None:
     other = Errand(*Call(add, (1, 1), {}))
     assert other.withdraw()
     assert other() is None
+
+
+class Far(ByHand):
+    """Its jobs run elsewhere, as it were: it makes copies of what it is given."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(copy.copy(fn), *args, **kwargs)
+
+
+def test_a_timeout_holds_where_a_lender_never_says_that_a_job_runs() -> None:
+    lender = Far()
+    with PriorityExecutor(1, engine=lender) as executor:
+        job = executor.options(timeout=0.05).submit(add, 1, 1)
+        assert isinstance(job.exception(PATIENCE), JobTimeout)
+        lender.do()
+
+
+def test_a_timeout_counts_from_the_start_where_a_lender_says_that_a_job_runs() -> None:
+    lender = Far()
+    with PriorityExecutor(1, engine=lender) as executor:
+        first = executor.options(timeout=0.05).submit(add, 1, 1)
+        call, future = lender.take()
+        future.set_running_or_notify_cancel()
+        assert isinstance(first.exception(PATIENCE), JobTimeout)
+        future.set_result(call())
+        second = executor.options(timeout=0.05).submit(add, 1, 1)
+        third = executor.options(queue_timeout=0.5).submit(add, 1, 1)
+        call, future = lender.take()
+        assert isinstance(third.exception(PATIENCE), QueueTimeout)
+        assert not second.done(), "it has not begun, as far as this lender says"
+        future.set_running_or_notify_cancel()
+        future.set_result(call())
+        assert second.result(PATIENCE) == 2
+
+
+def test_a_strangers_job_has_begun_unless_it_is_one_that_would_have_said_so() -> None:
+    lender = Lender(Far())
+    waiting: Future[Any] = Future()
+    running: Future[Any] = Future()
+    running.set_running_or_notify_cancel()
+    assert lender.has_begun(waiting)
+    assert lender.has_begun(running)
+    assert not lender.has_begun(waiting)
+    assert not Lender(ThreadPoolExecutor(1)).has_begun(waiting)
+
+
+def test_equal_calls_have_different_tokens() -> None:
+    """By default Dask takes calls of equal tokens for one, and runs that once."""
+    tokenize = pytest.importorskip("dask.tokenize").tokenize
+    assert tokenize(Parcel(b"same")) != tokenize(Parcel(b"same"))
 
 
 AT_EXIT = """

@@ -46,7 +46,7 @@ def condemn(page: Any) -> Iterator[Callable[[int, Callable[[], None]], bool]]:
     from ezpq_exec.engines.keeper import Keeper
 
     ours, theirs = socket.socketpair()
-    keeper: Any = Keeper(ours, page, -1, -1)
+    keeper: Any = Keeper(ours, page, -1)
 
     def order(ticket: int, meanwhile: Callable[[], None]) -> bool:
         return bool(keeper._condemn(Worker(meanwhile), ticket, "KILLED"))

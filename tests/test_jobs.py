@@ -33,7 +33,7 @@ def test_defaults() -> None:
     """Without options: priority 100, no limits, no name, no lane, no retries."""
     given = [each.name for each in dataclasses.fields(Options) if each.init]
     values = [getattr(Options(), name) for name in given]
-    assert values == [100, None, None, None, None, False, 0, ()]
+    assert values == [100, None, None, None, None, False, 0, (), None]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,26 @@ def test_limits_are_positive(name: str, value: Any) -> None:
     assert repr(value) in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [None, 1, 2**70, np.int64(5)], ids=repr)
+def test_a_memory_limit_is_a_number_of_bytes(value: Any) -> None:
+    assert Options(memory_limit=value).memory_limit == value
+    assert type(Options(memory_limit=value).memory_limit) in (int, type(None))
+
+
+@pytest.mark.parametrize("value", ["5", "1GB", True, 1.0, 1e9, [5], Decimal(5), np.float64(2)])
+def test_what_is_no_integer_is_no_memory_limit(value: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        Options(memory_limit=value)
+    assert str(caught.value) == f"memory_limit must be an integer, of bytes, or None, not {value!r}"
+
+
+@pytest.mark.parametrize("value", [0, -1, np.int64(-5)])
+def test_a_memory_limit_is_positive(value: Any) -> None:
+    with pytest.raises(ValueError, match="memory_limit must be more than 0 bytes") as caught:
+        Options(memory_limit=value)
+    assert repr(value) in str(caught.value)
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_limit_beyond_floats(name: str) -> None:
     """A limit that no clock reaches is accepted, or refused with ValueError."""
@@ -183,7 +203,6 @@ class Doer:
         (functools.partial(functools.partial(Doer())), "Doer"),
         (np.sin, "sin"),
     ],
-    ids=str,
 )
 def test_functions_have_names(function: Any, name: str) -> None:
     """Whatever can be called has a name that people know."""

@@ -204,6 +204,44 @@ def test_another_may_have_begun_before_the_job_that_was_told_to() -> None:
     assert runs(rig.finish(running, took=1.0)) == [third]
 
 
+def test_a_job_may_end_before_the_one_that_it_stands_behind() -> None:
+    """Where workers share a queue, whoever takes it; it begins and ends, and the rest stays."""
+    rig = Rig()
+    running, [second, third] = rig.fed(2)
+    outcome = Outcome(Verdict.RETURNED, None, started=rig.now, ended=rig.now)
+    commands = rig.scheduler.finished(0, third.number, outcome, True, rig.now)
+    assert commands[0] == Begin(third)
+    assert settled(commands) == [(third, Verdict.RETURNED)]
+    assert (third.attempt, running.state, second.state) == (1, State.RUNNING, State.WAITING)
+    assert Begin(second) in rig.finish(running)
+    assert settled(rig.finish(second)) == [(second, Verdict.RETURNED)]
+    assert rig.scheduler.unresolved() == []
+
+
+def test_a_job_may_be_lost_alone() -> None:
+    """What was given to the same slot goes on, whether it was the first there or not."""
+    rig = Rig()
+    running, [second, third] = rig.fed(2)
+    loss = Loss(begun=rig.now, ended=rig.now)
+    assert settled(rig.scheduler.strayed(0, third.number, loss, rig.now)) == [(third, Verdict.DIED)]
+    commands = rig.scheduler.strayed(0, running.number, loss, rig.now)
+    assert commands[0] == Begin(second)
+    assert settled(commands) == [(running, Verdict.DIED)]
+    assert settled(rig.finish(second)) == [(second, Verdict.RETURNED)]
+    assert rig.scheduler.unresolved() == []
+    assert rig.scheduler.strayed(0, 99, loss, rig.now) == []
+
+
+def test_a_slot_whose_only_job_came_back_is_free() -> None:
+    """It was told to run, and did not begin: it runs there again."""
+    rig = Rig()
+    running, [second] = rig.fed(1)
+    assert rig.recall(0, second) == []
+    assert runs(rig.recall(0, running)) == [running]
+    assert (running.state, running.attempt) == (State.RUNNING, 1)
+    assert runs(rig.finish(running, took=1.0)) == [second]
+
+
 def test_queued_jobs_outlive_their_worker() -> None:
     """They have not begun, so they wait again, and nothing is held against them."""
     rig = Rig()

@@ -14,7 +14,7 @@ from ezpq_exec.errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
-from ezpq_exec.scheduler import Scheduler
+from ezpq_exec.scheduler import SCARCE, Scheduler
 
 RETURNED = Verdict.RETURNED
 
@@ -491,6 +491,41 @@ def test_a_start_that_succeeds_forgives_failures() -> None:
     rig.scheduler.ready(1, 8, rig.now)
     assert rig.fail(0) == [Start(0)]
     assert (jobs[0].state, jobs[1].state) == (State.RUNNING, State.WAITING)
+
+
+def test_want_of_room_breaks_nothing_while_others_work() -> None:
+    """Where the system has no room for another worker, the others go on, and it is tried again."""
+    rig = Rig(2, warm=False)
+    rig.submit()
+    rig.scheduler.ready(0, 8, rig.now)
+    job = rig.submit()
+    for _ in range(5):
+        scarce = rig.scheduler.unstartable(1, BrokenExecutor("no"), False, rig.now, scarce=True)
+        assert scarce == []
+        assert rig.scheduler.next_deadline() == rig.now + SCARCE
+        rig.now += SCARCE / 2
+        rig.submit()
+        assert rig.tick(rig.now) == []
+        assert rig.tick(rig.now + SCARCE / 2) == [Start(1)]
+    assert runs(rig.scheduler.ready(1, 9, rig.now)) == [job]
+
+
+def test_want_of_room_breaks_where_there_is_nobody() -> None:
+    """No worker at all is to be had: that must be said."""
+    rig = Rig(warm=False)
+    job = rig.submit()
+    for _ in range(3):
+        commands = rig.scheduler.unstartable(0, BrokenExecutor("no"), False, rig.now, scarce=True)
+    assert settled(commands) == [(job, Verdict.BROKEN)]
+
+
+def test_a_start_that_fails_after_the_end_breaks_nothing() -> None:
+    """An executor that is closed is not broken by what comes of its last workers."""
+    rig = Rig()
+    job = rig.submit()
+    rig.scheduler.close(rig.now)
+    assert Close() in rig.finish(job, ready=False)
+    assert rig.fail(fatal=True) == []
 
 
 def test_fatal_failure_breaks_at_once() -> None:

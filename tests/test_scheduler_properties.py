@@ -31,7 +31,14 @@ from ezpq_exec.commands import (
     Start,
     Unpack,
 )
-from ezpq_exec.errors import JobKilled, JobTimeout, LaneStopped, QueueTimeout, WorkerDied
+from ezpq_exec.errors import (
+    JobKilled,
+    JobTimeout,
+    LaneStopped,
+    MemoryLimitExceeded,
+    QueueTimeout,
+    WorkerDied,
+)
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.lanes import Lane
 from ezpq_exec.options import Options
@@ -45,6 +52,7 @@ ERRORS: dict[Verdict, type[BaseException]] = {
     Verdict.EXPIRED: QueueTimeout,
     Verdict.CANCELLED: CancelledError,
     Verdict.KILLED: JobKilled,
+    Verdict.OUT_OF_MEMORY: MemoryLimitExceeded,
     Verdict.DIED: WorkerDied,
     Verdict.SKIPPED: LaneStopped,
 }
@@ -256,7 +264,7 @@ class World:
 
     def judge(self, task: Task, verdict: Verdict, error: object) -> None:
         """The same, of one that was undecided."""
-        worth_it = verdict in (Verdict.DIED, Verdict.TIMED_OUT)
+        worth_it = verdict in (Verdict.DIED, Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY)
         worth_it |= verdict is Verdict.RAISED and task.picky and isinstance(error, ValueError)
         if task.condemned is Verdict.KILLED or task.attempts > task.retries or self.giving_up:
             worth_it = False
@@ -887,9 +895,9 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
             self.world.unpack(pick(tasks, number), kind())
 
     @precondition(lambda self: self.is_open() and self.world.seats)
-    @rule(number=picks, by_engine=st.booleans())
-    def lose(self, number: int, by_engine: bool) -> None:
-        """A worker dies, with a job or idle; or an engine that keeps deadlines ended it."""
+    @rule(number=picks, by_engine=st.booleans(), too_large=seldom)
+    def lose(self, number: int, by_engine: bool, too_large: bool) -> None:
+        """A worker dies, with a job or idle; or an engine that keeps its terms ended it."""
         world = self.world
         taken = [seat for seat, _ in self.promised]
         alive = [s for s in world.seats if s.phase != "starting" and s not in taken]
@@ -901,6 +909,8 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
         if overdue and by_engine and world.grace and task.where == "running":
             world.advance(max(0.0, task.begun + task.timeout - world.now))
             world.lose(seat, Verdict.TIMED_OUT)
+        elif too_large and task is not None and task.begun is not None and world.grace:
+            world.lose(seat, Verdict.OUT_OF_MEMORY)
         else:
             world.lose(seat, None)
 

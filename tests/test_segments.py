@@ -176,14 +176,10 @@ def test_a_worker_without_descriptors_fails_that_job_alone(executor: PriorityExe
             assert isinstance(error, OSError)
             assert error.errno == errno.EMFILE
         assert executor.submit(len, [1, 2]).result(PATIENCE) == 2
-        executor.submit(os.close, work_fd(executor)).result(PATIENCE)
-        executor.submit(os.close, work_fd(executor)).result(PATIENCE)
+        executor.submit(work.let_go).result(PATIENCE)
+        executor.submit(work.let_go).result(PATIENCE)
+        executor.submit(work.let_go).result(PATIENCE)
         assert executor.submit(work.describe, ones).result(PATIENCE)[1] == LARGE
-
-
-def work_fd(executor: PriorityExecutor) -> int:
-    """A descriptor of the worker's that it does not need."""
-    return int(executor.submit(work.KEPT.pop).result(PATIENCE))
 
 
 def test_more_waiting_jobs_than_descriptors_go_another_way(

@@ -146,7 +146,7 @@ def test_results_and_exceptions_come_back(make_executor: Maker) -> None:
     assert executor.submit(lambda x: x * three, 5).result(PATIENCE) == 15
     with pytest.raises(ZeroDivisionError) as caught:
         executor.submit(lambda: 1 / 0).result(PATIENCE)
-    assert "1 / 0" in str(caught.value.__cause__)
+    assert "in <lambda>" in str(caught.value.__cause__)
     assert isinstance(executor.submit(fail, SystemExit, 3).exception(PATIENCE), SystemExit)
 
 

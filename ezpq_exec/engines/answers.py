@@ -18,6 +18,6 @@ def outcome_of(frame: Frame) -> Outcome:
         started=frame.stamp,
         ended=frame.ended,
         cpu_time=frame.cpu_time,
-        max_rss=frame.rss,
+        max_rss=frame.rss or None,  # where the system does not tell
         exitcode=0 if returned else 1,
     )

@@ -41,6 +41,7 @@ class Attendant:
         channel: to the worker, from the start; what is sent is read once it is up.
         number: of the job that is in the worker's hands, 0 for none.
         began: when it said that it began that job (monotonic seconds), 0 for not yet.
+        is_heard: what it says is read.
         reason: why it is being killed, if it is: the verdict on its job.
         pid, exitcode, ended, failure: of a worker that is gone; or why it could not be started.
 
@@ -54,6 +55,7 @@ class Attendant:
         self.began = 0.0
         self.tasks = 0
         self.ready = False
+        self.is_heard = True
         self.reason: Verdict | None = None
         self.pid: int | None = None
         self.exitcode: int | None = None

@@ -53,8 +53,10 @@ class Capabilities:
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
         dumps: `Engine.ask_stack` is there.
+        limits_memory: `Engine.run_within` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
+        relays: what jobs log reaches this process's handlers.
     """
 
     kills: bool = False
@@ -66,8 +68,10 @@ class Capabilities:
     hands_over: bool = False
     queues: bool = False
     dumps: bool = False
+    limits_memory: bool = False
     quick: float = 0.0005
     borrows: bool = False
+    relays: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Setup:
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
+    relays_logs: bool | None = None  # None: if it can
 
 
 class Engine(abc.ABC):
@@ -126,6 +131,12 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """As `run`; the worker, with all that is below it, may have so many bytes meanwhile."""
+        raise NotImplementedError
 
     def hand_over(
         self,
@@ -193,6 +204,9 @@ class Engine(abc.ABC):
         job does not run, or what runs it cannot tell.
         """
         raise NotImplementedError
+
+    def hear(self, slot: int, wanted: bool) -> None:  # noqa: B027
+        """Read what the worker of `slot` says, answers included, or leave it for the time being."""
 
     def works_here(self) -> bool:
         """Whether the calling thread is one that runs jobs. Any thread may call this."""

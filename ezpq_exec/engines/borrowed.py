@@ -1,10 +1,9 @@
 """Any `concurrent.futures.Executor` as an engine: it lends us its workers.
 
-It gets no more jobs than there are slots, so that the order in which they begin is ours. Where it
-is one that is known to be quick, the jobs behind those wait here, each slot's in a queue of its own,
-and the thread that brings an answer hands the next one over itself: so the loop, which would have
-to be woken for that first, is spared the way between two jobs. Else a thread of ours hands over,
-since a stranger's `submit` may take as long as it likes.
+It gets no more jobs than there are slots, so that the order in which they begin is ours; while they
+take microseconds, a few more ahead of their turn, if it is one from which they can be had back. If
+it is not, or lends us only some of its workers, those wait here instead, and are handed over as
+soon as the one before has come back, without the loop.
 
 What is reported is put together on the loop's thread, in `wait`, from what threads leave in the
 inbox. A slot's worker is a fiction: it is ready as long as there is a lender that takes jobs.
@@ -20,10 +19,10 @@ from .. import packing
 from ..errors import UnsupportedOption
 from ..inbox import Inbox
 from ..jobs import Call, Verdict
-from ..reports import Finished, Loss, Lost, Report, Stopped, Unstartable
+from ..reports import Finished, Loss, Lost, Report, Stopped, Strayed, Unstartable
 from .base import Capabilities, Engine, Setup
 from .errand import Answer, owners_here
-from .lender import capacity_of
+from .lender import capacity_of, is_end
 from .lending import Gone, Lending, News
 from .loans import Landed, Loan, Place, Refused, outcome_of
 
@@ -61,6 +60,7 @@ class BorrowedEngine(Engine):
             queues=lender.is_prompt,
             quick=QUICK,
             borrows=True,
+            relays=not lender.isolates,
         )
         self._places: dict[int, Place] = {}
         self._closing = False
@@ -81,7 +81,7 @@ class BorrowedEngine(Engine):
         return capacity_of(self._lending.lender.executor)
 
     def pack(self, call: Call, packed_function: Any = None) -> Any:
-        """See `Engine.pack`. Only stdlib processes need it: others have their own ways."""
+        """See `Engine.pack`. See `Lender.packs` for why and when."""
         return packing.pack_call(call, packed_function) if self._packs else call
 
     def pack_function(self, function: Callable[..., Any]) -> Any:
@@ -100,7 +100,10 @@ class BorrowedEngine(Engine):
 
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """See `Engine.run`."""
-        self.hand_over(slot, number, payload, timeout, [])
+        place = self._places[slot]
+        loan = Loan(place, number, payload)
+        place.admit(loan, ahead=True)
+        self._lending.lend(loan)
 
     def hand_over(
         self,
@@ -113,20 +116,18 @@ class BorrowedEngine(Engine):
     ) -> None:
         """See `Engine.hand_over`. It only puts the job on our thread's list, so it cannot fail."""
         place = self._places[slot]
-        place.is_taken = True
-        self._lending.lend(place, number, payload, sent)
+        loan = Loan(place, number, payload)
+        place.admit(loan, ahead=True)
+        self._lending.lend(loan, sent)
 
     def queue(self, slot: int, number: int, payload: Any) -> bool:
         """See `Engine.queue`."""
         place = self._places.get(slot)
         if place is None:
             return False
-        with place.lock:
-            if place.is_taken:
-                place.ahead.append((number, payload))
-                return True
-            place.is_taken = True
-        self._lending.lend(place, number, payload, [])
+        loan = Loan(place, number, payload)
+        if place.admit(loan, ahead=self._lending.lends_ahead(loan, len(self._places))):
+            self._lending.lend(loan)
         return True
 
     def recall(self, slot: int) -> list[int]:
@@ -134,10 +135,11 @@ class BorrowedEngine(Engine):
         place = self._places.get(slot)
         if place is None:
             return []
-        with place.lock:
-            numbers = [number for number, _ in place.ahead]
-            place.ahead.clear()
-        return numbers
+        behind = list(place.loans.values())[1:]
+        back = [loan.number for loan in reversed(behind) if loan.take_back(self._lending.board)]
+        for number in back:
+            del place.loans[number]
+        return back[::-1]
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`. Never called: `Capabilities.kills` is false."""
@@ -148,15 +150,15 @@ class BorrowedEngine(Engine):
         self._places.pop(slot, None)
 
     def begun(self, slot: int, number: int) -> float | None:
-        """See `Engine.begun`. What went to another process began when its lender says it runs."""
+        """See `Engine.begun`. What went to another process began when its lender says so."""
         place = self._places.get(slot)
-        loan = None if place is None else place.loan
-        if loan is None or loan.number != number:
+        loan = None if place is None else place.loans.get(number)
+        if loan is None:
             return None
         if loan.errand is not None and (loan.errand.began is not None or loan.errand.waits_here):
             return loan.errand.began
-        future = loan.future
-        runs = future is not None and (future.running() or future.done())
+        future, lender = loan.future, loan.lender
+        runs = future is not None and lender is not None and lender.has_begun(future)
         return loan.handed if runs else None
 
     def wake(self) -> None:
@@ -172,7 +174,7 @@ class BorrowedEngine(Engine):
         self._closing = True
         for place in self._places.values():
             with place.lock:
-                place.ahead.clear()
+                place.door.clear()
         self._places.clear()
         self._lending.end()
 
@@ -180,53 +182,66 @@ class BorrowedEngine(Engine):
         """See `Engine.wait`."""
         reports: list[Report] = []
         for item in self._inbox.take(timeout):
-            if isinstance(item, Landed):
-                self._lending.loans.discard(item.loan)
-                reports.append(self._report(item))
-                item.loan.let_go()
-            elif isinstance(item, Refused):
-                self._lending.loans.discard(item.loan)
-                reports.append(self._fail(item.loan, item.cause, item.seen, refused=True))
-                item.loan.let_go()
+            if isinstance(item, (Landed, Refused)):
+                loan = item.loan
+                self._lending.loans.discard(loan)
+                if not loan.is_back:
+                    reports.append(self._report(item))
+                    loan.place.loans.pop(loan.number, None)
+                if loan.ticket is not None and self._lending.board is not None:
+                    self._lending.board.clear(loan.ticket)
+                loan.let_go()
             elif isinstance(item, Gone):
                 self._lending.join()
                 self._is_over = True
             else:
                 reports.append(item)
         if self._is_over and not self._lending.loans:
+            self._lending.close()
             reports.append(Stopped())
         return reports
 
     # What came back ---------------------------------------------------------------------------
 
-    def _report(self, landed: Landed) -> Report:
-        loan, future, seen = landed
+    def _report(self, news: Landed | Refused) -> Report:
+        loan, seen, slot = news.loan, news.seen, news.loan.place.slot
+        if isinstance(news, Refused):
+            return self._fail(loan, news.cause, seen, refused=True)
+        future, lender = loan.future, loan.lender
+        if future is None or lender is None:
+            raise AssertionError(f"{loan!r} came back without having been away")
         if future.cancelled():
-            return self._fail(loan, CancelledError("the borrowed executor cancelled it"), seen)
+            cause = CancelledError("the borrowed executor cancelled it")
+            return self._fail(loan, cause, seen, refused=lender.is_prompt)
         error = future.exception()
         if error is not None:
+            if lender.fault is None and is_end(error):
+                lender.fault = error
             return self._fail(loan, error, seen)
+        lender.served = True
         answer = future.result()
-        if not isinstance(answer, Answer):
-            odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
-            return Finished(loan.place.slot, loan.number, loan.failed(odd, seen))
-        return Finished(loan.place.slot, loan.number, outcome_of(answer, loan.handed, seen))
+        if isinstance(answer, Answer):
+            return Finished(slot, loan.number, outcome_of(answer, loan.handed, seen))
+        if answer is None and loan.ticket is not None:
+            lender.sees_board = loan.is_in_doubt
+            return Strayed(slot, loan.number, None)
+        odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
+        return Finished(slot, loan.number, loan.failed(odd, seen))
 
     def _fail(
         self, loan: Loan, cause: BaseException, seen: float, *, refused: bool = False
     ) -> Report:
         """A job came to nothing by the lender's doing: its own fault, or the whole lender's."""
-        slot = loan.place.slot
-        is_lost = loan.lender.fault is not None or isinstance(cause, CancelledError)
-        if not is_lost:
-            item = loan.place.next()  # after a result, it would be on its way already
-            if item is not None:
-                self._lending.lend(loan.place, *item, [])
+        place, slot = loan.place, loan.place.slot
+        lender = loan.lender
+        broken = lender is not None and lender.fault is not None
+        if not broken and not isinstance(cause, CancelledError):
             return Finished(slot, loan.number, loan.failed(cause, seen))
-        known = refused or (isinstance(cause, CancelledError) and loan.lender.is_prompt)
-        begun = None if loan.is_unbegun(known) else loan.handed
-        place = Place(slot)
-        if not self._closing and self._places.get(slot) is loan.place:
-            self._places[slot] = place
+        begun = None if loan.is_unbegun(refused, self._lending.board) else loan.handed
+        loss = Loss(begun=begun, ended=seen, cause=cause)
+        if len(place.loans) > 1:  # the others are still to be heard of
+            return Strayed(slot, loan.number, None if begun is None else loss)
+        if not self._closing and self._places.get(slot) is place:
+            self._places[slot] = Place(slot)
             self._lending.engage(slot)
-        return Lost(slot, Loss(begun=begun, ended=seen, cause=cause))
+        return Lost(slot, loss)

@@ -37,8 +37,10 @@ class Kind:
     STARTED = 6  # to the parent, where no page is shared: a job has begun
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
     HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
-    PARCEL = 9  # in a queue, or on the stream to the parent: the next parcel is the message
-    TIDY = 10  # to the worker: what it need not keep
+    LOGGED = 9  # to the parent: a job has logged something
+    WARNED = 10  # to the parent: a job was warned of something
+    PARCEL = 11  # in a queue, or on the stream to the parent: the next parcel is the message
+    TIDY = 12  # to the worker: what it need not keep
 
 
 NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mistaken for none in hand
@@ -47,9 +49,9 @@ NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mista
 class Frame(NamedTuple):
     """One message.
 
-    A call's `stamp` is its timeout (seconds, 0 for none). An answer's is when it started, beside
-    when it `ended` (both monotonic) and its `cpu_time` (seconds); `rss` is the worker's peak
-    (bytes).
+    A call's `stamp` is its timeout (seconds, 0 for none), its `rss` its memory limit (bytes, 0 for
+    none). An answer's `stamp` is when it started, beside when it `ended` (both monotonic) and its
+    `cpu_time` (seconds); `rss` is the worker's peak.
     """
 
     number: int
@@ -209,6 +211,11 @@ class Channel:
             else:
                 unsent.popleft()
         return True
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing is left to be sent."""
+        return not self._unsent
 
     def receive(self) -> list[Frame]:
         """As the function of that name."""

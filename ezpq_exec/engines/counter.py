@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import Any
 
 from .. import packing
-from .channel import NO_TICKET, Frame, Kind, header
+from .channel import Frame
 from .mappings import Mode
 from .parcels import LARGE, Arrival, Kept, Packer, Parcel, receive
 from .segments import Pool
 from .shared import forget
+
+if sys.platform != "linux":
+    raise ImportError("parcels need Linux")
 
 __all__ = ["Counter"]
 
@@ -70,14 +74,13 @@ class Counter:
         self._packer.seal(parcel)
         return parcel
 
-    def send(self, parcel: Parcel, head: bytes, stream: socket.socket) -> None:
-        """Send it, and word of it on the stream.
+    def send(self, parcel: Parcel, head: bytes) -> None:
+        """Send it; word of it is to go by the stream, where it has its turn.
 
         Raises:
             OSError: the parent is gone, or there are too many descriptors on their way.
         """
         parcel.send(self._sock, head, _NOTHING_KNOWN)
-        stream.sendall(header(NO_TICKET, Kind.PARCEL, b""))
 
     def tidy(self, order: bytes) -> None:
         """Let go of shared objects that are gone; and if large jobs have become rare, of all else."""

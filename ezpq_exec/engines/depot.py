@@ -7,6 +7,7 @@ it is let go, here and in the workers; the loop's sleep is cut short for that on
 from __future__ import annotations
 
 import pickle
+import sys
 import time
 import weakref
 from collections import deque
@@ -20,6 +21,8 @@ from .parcels import LARGE, Kept, Packer, Parcel, receive
 from .segments import Pool
 from .shared import Home
 
+if sys.platform != "linux":
+    raise ImportError("parcels need Linux")
 if TYPE_CHECKING:
     from .link import Link
 

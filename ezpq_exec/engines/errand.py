@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 from .. import packing
 from ..jobs import Call
+from . import board
 from .shared import opened
 from .usage import usage
 
-__all__ = ["Answer", "Copy", "Errand", "nothing", "owners_here", "run_packed"]
+__all__ = ["Answer", "Copy", "Errand", "Parcel", "nothing", "owners_here", "run_packed"]
 
 
 _here = threading.local()
@@ -50,7 +51,7 @@ class Answer(NamedTuple):
 class Errand:
     """A call that the lender runs once at most, in this process or, as a copy, in another."""
 
-    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began", "owner")
+    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began", "owner", "ticket")
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -58,10 +59,11 @@ class Errand:
         self._function = function
         self._args = args
         self._kwargs = kwargs
-        self._claims = [self]  # whoever takes it out decides whether this runs
+        self._claims = [None]  # whoever takes it out decides whether this runs
         self._copied = False
         self.began: float | None = None  # here, in monotonic seconds
         self.owner: object = None  # whose it is
+        self.ticket: board.Ticket | None = None  # by which it may be taken back from elsewhere
 
     def __repr__(self) -> str:
         return "<Errand>"  # without the user's objects, whose own may fail
@@ -85,7 +87,7 @@ class Errand:
         self._copied = True
         if not self._claims:
             raise pickle.PicklingError("this errand was withdrawn")
-        return Copy, (self._function, self._args, dict(self._kwargs))
+        return Copy, (self.ticket, self._function, self._args, dict(self._kwargs))
 
     def withdraw(self) -> bool:
         """Keep it from running from now on; whether it is certain that it has not begun."""
@@ -104,18 +106,49 @@ class Errand:
 class Copy:
     """An errand in another process."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_ticket")
 
-    def __init__(self, *call: Any) -> None:
+    def __init__(self, ticket: board.Ticket | None, *call: Any) -> None:
+        self._ticket = ticket
         self._call = call
 
-    def __call__(self) -> Answer:
-        """Run it."""
+    def __call__(self) -> Answer | None:
+        """Run it; None if it was taken back."""
+        if self._ticket is not None and not board.begin(self._ticket):
+            return None
         return _run_far_off(lambda: self._call, pack=False)
 
 
-def run_packed(packed: bytes) -> Answer:
-    """Run a call that was packed by `packing.pack_call`, and pack what it returns."""
+class Parcel:
+    """A call that was packed, for lenders that ask of a call more than that it can be made."""
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+
+    def __repr__(self) -> str:
+        return "<Parcel>"  # which shows on Dask's dashboard
+
+    def __call__(self) -> Answer | None:
+        """Run it."""
+        return run_packed(self._packed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parcel, (self._packed,)
+
+    def __dask_tokenize__(self) -> str:
+        """Of equal tokens, Dask runs one, unless told that functions are not pure; ours differ."""
+        return os.urandom(16).hex()
+
+
+def run_packed(packed: bytes, ticket: board.Ticket | None = None) -> Answer | None:
+    """Run a call that was packed by `packing.pack_call`, and pack what it returns.
+
+    None if it was taken back.
+    """
+    if ticket is not None and not board.begin(ticket):
+        return None
     return _run_far_off(lambda: packing.load_call(packed), pack=True)
 
 

@@ -22,7 +22,7 @@ __all__ = ["BRISK", "JobQueue", "Lookout", "next_message", "read_into", "ticket_
 BRISK = 100e-6
 
 _MOST = HEADER.size + SMALL
-_AT_ONCE = socket.MSG_DONTWAIT
+_AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)  # not on Windows, where there are no queues
 _TIMEVAL = struct.Struct("@ll")
 _FOREVER = 10**9  # seconds, more than which the kernel need not be told
 _LONGEST_PAUSE = 256  # messages

@@ -18,13 +18,18 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import time
 
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .scales import Scales
 from .stackdump import Dump
-from .worker import DEADLINE
+from .worker import DEADLINE, WEIGH
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["PATIENCE", "Keeper"]
 
@@ -35,10 +40,11 @@ LONGEST_SLEEP = 24 * 3600.0  # seconds
 class _Worker:
     """The worker of the moment, as its keeper sees it."""
 
-    def __init__(self, pid: int, pipe: int, dump: Dump) -> None:
+    def __init__(self, pid: int, pipe: int, dump: Dump, scales: Scales) -> None:
         self.pid = pid
         self.pipe = pipe  # deadlines come from here
         self.dump = dump
+        self.scales = scales
         self.reason: str | None = None
         self.wake_at: float | None = None
 
@@ -50,12 +56,12 @@ class _Worker:
 class Keeper:
     """One slot's keeper. `keep` returns only in a worker, with what it is to serve."""
 
-    def __init__(self, control: socket.socket, page: Page, parent: int, alarm: int) -> None:
-        """Args: the socket to the parent; the page; the parent's pidfd; what SIGCHLD wakes."""
+    def __init__(self, control: socket.socket, page: Page, parent: int) -> None:
+        """Args: the socket to the parent; the page; the parent's pidfd."""
         self._control = control
         self._page = page
         self._parent = parent
-        self._alarm = alarm
+        self._alarm: int | None = None  # what SIGCHLD wakes
         self._retiring = False
         self._leave_by: float | None = None
 
@@ -78,6 +84,8 @@ class Keeper:
             pid = os.fork()
             if pid == 0:
                 tree.die_with_parent(me)
+                if self._alarm is not None:
+                    tree.stop_hearing(self._alarm)
                 ours.close()
                 entry.close()
                 parcels.close()
@@ -91,8 +99,10 @@ class Keeper:
             self._say(Born(pid, me), ours, entry, exit_end, parcels)
             for sock in (ours, entry, exit_end, parcels):
                 sock.close()
-            worker = _Worker(pid, heard, dump)
-            self._say(self._watch(worker))
+            worker = _Worker(pid, heard, dump, Scales(self._page))
+            if self._alarm is None:  # not before, since the first worker is waited for
+                self._alarm = tree.hear_of_deaths()
+            self._say(self._watch(worker, self._alarm))
             worker.close()
             if self._retiring:
                 os._exit(0)
@@ -109,14 +119,14 @@ class Keeper:
         tree.exterminate(patience=PATIENCE)
         os._exit(0)
 
-    def _watch(self, worker: _Worker) -> Died:
+    def _watch(self, worker: _Worker, alarm: int) -> Died:
         """Sleep until the worker is to die, or has; then make sure of it."""
         poll = select.poll()
-        for descriptor in (self._control.fileno(), self._parent, self._alarm, worker.pipe):
+        for descriptor in (self._control.fileno(), self._parent, alarm, worker.pipe):
             poll.register(descriptor, select.POLLIN)
         poll.register(worker.dump.fileno(), select.POLLIN)
         while True:
-            wake_at = min((t for t in (worker.wake_at, self._leave_by) if t), default=None)
+            wake_at = self._wake_at(worker)
             wait = None
             if wake_at is not None:
                 wait = min(max(0.0, wake_at - time.monotonic()), LONGEST_SLEEP) * 1000
@@ -125,16 +135,23 @@ class Keeper:
                 self._abandon()
             if worker.dump.fileno() in ready and not self._overhear(worker):
                 poll.unregister(worker.dump.fileno())
-            if self._alarm in ready:
-                tree.hush(self._alarm)
+            if alarm in ready:
+                tree.hush(alarm)
                 ended = tree.reap()
                 if worker.pid in ended:
                     return self._bury(worker, ended[worker.pid])
             if worker.pipe in ready and not self._hear(worker):
                 poll.unregister(worker.pipe)
             condemned = self._control.fileno() in ready and self._obey(worker)
-            if condemned or self._is_due(worker):
+            if condemned or self._is_due(worker) or self._is_overweight(worker):
                 return self._bury(worker, None)
+
+    def _wake_at(self, worker: _Worker) -> float | None:
+        """When there is something to be done, if nothing happens before."""
+        times = [self._leave_by]
+        if worker.reason is None:  # else all is decided, and only its leaving is waited for
+            times += [worker.wake_at, worker.scales.due]
+        return min((moment for moment in times if moment is not None), default=None)
 
     def _overhear(self, worker: _Worker) -> bool:
         """Take in what the worker writes unasked, or too late; False if it can write no more."""
@@ -158,8 +175,11 @@ class Keeper:
     def _hear(self, worker: _Worker) -> bool:
         """Take over what the worker says of its deadlines; False if it can say no more."""
         told = os.read(worker.pipe, 64 * DEADLINE.size)
-        if told:
-            worker.wake_at = DEADLINE.unpack_from(told, len(told) - DEADLINE.size)[0]
+        for (moment,) in DEADLINE.iter_unpack(told):
+            if moment == WEIGH:
+                worker.scales.due = time.monotonic()
+            else:
+                worker.wake_at = moment
         return bool(told)
 
     def _is_due(self, worker: _Worker) -> bool:
@@ -177,6 +197,13 @@ class Keeper:
             worker.wake_at = deadline if deadline != float("inf") else None
             return False
         return self._condemn(worker, ticket, "TIMED_OUT")
+
+    def _is_overweight(self, worker: _Worker) -> bool:
+        """Whether the worker is to be killed now, for its job and what that has started have too much."""
+        if worker.scales.due is None or worker.reason is not None:
+            return False
+        ticket = worker.scales.overweight(time.monotonic())
+        return bool(ticket) and self._condemn(worker, ticket, "OUT_OF_MEMORY")
 
     def _condemn(self, worker: _Worker, ticket: int, reason: str) -> bool:
         """Decide between the end of that job and its worker's; True if it is the worker's."""
@@ -234,4 +261,5 @@ class Keeper:
             ended=time.monotonic(),
             stack=worker.dump.text(),
             survivors=tuple(survivors),
+            peak=worker.scales.peak,
         )

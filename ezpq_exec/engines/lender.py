@@ -8,10 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
-from .errand import Errand, nothing, run_packed
+from .errand import Errand, Parcel, nothing, run_packed
+
+if TYPE_CHECKING:
+    from .loans import Loan
 
 __all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
 
@@ -19,40 +22,66 @@ __all__ = ["Lender", "capacity_of", "errand_of", "is_end", "lender_from"]
 _PROCESSES = {"concurrent.futures.process"}
 _LOKY = {"loky.process_executor", "loky.reusable_executor"}
 _THREADS = {"concurrent.futures.thread"}  # InterpreterPoolExecutor's is the same
+_DASK = {"distributed.cfexecutor"}
+_REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
 
 class Lender:
     """One executor of somebody else's.
 
     Attributes:
-        is_prompt: `submit` returns soon, and may be called by the thread that resolves its futures.
+        is_prompt: it is quick, and has back what is cancelled before it is at it.
         is_here: it runs jobs in this process.
         isolates: it runs jobs in processes of their own.
         packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
             and what does not pickle, or unpickle, fails its own job alone.
         asked: it was given a job.
         served: a job came back from it.
+        sees_board: its workers can open our page.
+        tells: its futures say when a job runs; of a stranger, whether one ever did.
         fault: why it takes no more; None while it does.
     """
 
     def __init__(self, executor: Executor) -> None:
         home = getattr(type(executor).submit, "__module__", None)
         self.executor = executor
-        self.packs = home in _PROCESSES
+        # Those on other hosts stumble over what does not pickle: distributed never resolves the
+        # future of a result that cannot be fetched, executorlib loses its worker by it.
+        self.packs = home in _PROCESSES | _REMOTE
         self.isolates = self.packs or home in _LOKY
         self.is_here = home in _THREADS
-        self.is_prompt = self.isolates or self.is_here
+        self.is_prompt = self.is_here or home in _PROCESSES | _LOKY
+        self.tells = self.is_prompt or home in _REMOTE - _DASK
         self.asked = False
         self.served = False
+        self.sees_board = True
         self.fault: BaseException | None = None
 
-    def submit(self, payload: Any, errand: Errand | None) -> Future[Any]:
+    def submit(self, loan: Loan) -> Future[Any]:
         """Hand over an errand, or a call that was packed."""
-        call: tuple[Any, ...] = (run_packed, payload) if errand is None else (errand,)
+        errand, ticket = loan.errand, loan.ticket
+        call: tuple[Any, ...]
+        if errand is not None:
+            errand.ticket = ticket
+            call = (errand,)
+        elif self.is_prompt:
+            call = (run_packed, loan.payload, ticket)
+        else:
+            call = (Parcel(loan.payload),)
         future: object = self.executor.submit(*call)
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
         return future
+
+    def has_begun(self, future: Future[Any]) -> bool:
+        """Whether a job in another process has begun, as far as can be known.
+
+        Where futures never say that they run, it counts as begun once it was handed over.
+        """
+        if future.running():
+            self.tells = True
+            return True
+        return not self.tells or future.done()
 
     def is_done_for(self, refusal: BaseException) -> bool:
         """Whether it takes no jobs at all any more, or refused only that one."""

@@ -1,8 +1,7 @@
 """The dealings with a lender: one thread of ours asks it for a worker, or for a new lender.
 
-`_land` is called by the lender, on whichever thread resolves its futures. That one may hold locks
-of the lender's where a future failed or was cancelled, but not where it has a result; so only then
-the next job of the slot is handed over there and then.
+All jobs go through that thread. The lender's `submit` may take as long as it likes; and the thread
+that resolves its futures could be one that `submit` waits for.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, Union
 
 from .. import exitorder
 from ..inbox import Inbox
 from ..reports import Ready, Unstartable
-from .lender import Lender, is_end, lender_from
-from .loans import Landed, Loan, Place, Refused
+from .board import Board
+from .lender import Lender, capacity_of, lender_from
+from .loans import Landed, Loan, Refused
 
 __all__ = ["Gone", "Lending", "News"]
 
@@ -49,10 +49,33 @@ class Lending:
         self._inbox = inbox
         self.lender = lender_from(source)
         self.loans: set[Loan] = set()  # those of which nothing has been heard yet
+        self.board: Board | None = None
+        self._has_board = True  # until it turns out that there can be none
         self._is_first = True
         self._in_vain = 0
-        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Loan | Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+
+    def lends_ahead(self, loan: Loan, places: int) -> bool:
+        """Whether `loan` can be lent ahead of its turn, so that it could still be had back.
+
+        Only where there is a place for each of the lender's workers, so that no more jobs are run
+        at once than there are places.
+        """
+        lender = self.lender
+        if not lender.is_prompt or places < (capacity_of(lender.executor) or places + 1):
+            return False
+        if lender.is_here:
+            return True
+        if self.board is None and self._has_board:
+            try:
+                self.board = Board()
+            except (OSError, AttributeError):
+                self._has_board = False
+        if self.board is None or not lender.sees_board:
+            return False
+        loan.ticket = self.board.post()
+        return loan.ticket is not None
 
     # Orders; each only goes on a list, and the thread carries it out ------------------------
 
@@ -68,10 +91,13 @@ class Lending:
             self._thread = thread
         self._orders.put(functools.partial(self._engage, slot))
 
-    def lend(self, place: Place, number: int, payload: Any, sent: list[object]) -> None:
+    def lend(self, loan: Loan, sent: list[object] | None = None) -> None:
         """Hand a job over; `sent` is extended by the call that makes it so."""
-        order = functools.partial(self._lend, place, number, payload)
-        sent.extend(map(self._orders.put, (order,)))
+        self.loans.add(loan)
+        if sent is None:
+            self._orders.put(loan)
+        else:
+            sent.extend(map(self._orders.put, (loan,)))
 
     def end(self) -> None:
         """Let the thread go; `Gone` says that it does."""
@@ -86,11 +112,20 @@ class Lending:
             self._thread.join()
             self._thread = None
 
+    def close(self) -> None:
+        """All has been heard."""
+        if self.board is not None:
+            self.board.close()
+            self.board = None
+
     # The thread -------------------------------------------------------------------------------
 
     def _hand_out(self) -> None:
         while (order := self._orders.get()) is not None:
-            order()
+            if isinstance(order, Loan):
+                self._lend(order)
+            else:
+                order()
             del order  # while waiting, keep nothing alive
         self._inbox.put(Gone())
 
@@ -114,18 +149,20 @@ class Lending:
             lender = self.lender
         self._inbox.put(Ready(slot, os.getpid() if lender.is_here else None))
 
-    def _lend(self, place: Place, number: int, payload: Any) -> None:
-        """Hand a job to the lender."""
-        lender = self.lender
-        loan = place.loan = Loan(place, number, lender, payload)
+    def _lend(self, loan: Loan) -> None:
+        """Hand a job to the lender, unless it was taken back."""
+        if not loan.claim():
+            self._land(loan)
+            return
+        lender = loan.lender = self.lender
         if loan.errand is not None:
             loan.errand.owner = self
-        self.loans.add(loan)
+        loan.handed = time.monotonic()
         if lender.fault is not None:
             self._refuse(loan, lender.fault)
             return
         try:
-            future = loan.future = lender.submit(payload, loan.errand)
+            future = loan.future = lender.submit(loan)
         except BaseException as failure:  # of the lender, or of the user's objects
             if lender.is_done_for(failure):
                 lender.fault = failure
@@ -134,31 +171,21 @@ class Lending:
         if not lender.asked:
             lender.asked = True
             _come_before(lender)
-        loan.watcher = threading.get_ident()
         future.add_done_callback(functools.partial(self._land, loan))
-        loan.watcher = None
 
     def _refuse(self, loan: Loan, cause: BaseException) -> None:
-        loan.place.loan = None  # while idle, keep nothing alive
-        self._inbox.put(Refused(loan, cause, time.monotonic()))
+        self._tell(Refused(loan, cause, time.monotonic()))
 
-    def _land(self, loan: Loan, future: Future[Any]) -> None:
+    def _land(self, loan: Loan, _: Future[Any] | None = None) -> None:
         """The lender's future is done; on whichever thread did that, or our own."""
-        seen = time.monotonic()
-        lender, place = loan.lender, loan.place
-        place.loan = None
-        error = CancelledError() if future.cancelled() else future.exception()
-        if lender.fault is None and is_end(error):
-            lender.fault = error
-        self._inbox.put_quietly(Landed(loan, future, seen))
-        if error is None:
-            lender.served = True
-            item = place.next()
-            # Where the future was done at once, this is called from `_lend`: no deeper, then.
-            if item is not None and lender.is_prompt and loan.watcher != threading.get_ident():
-                self._lend(place, *item)
-            elif item is not None:
-                self.lend(place, *item, [])
+        self._tell(Landed(loan, time.monotonic()))
+
+    def _tell(self, news: Landed | Refused) -> None:
+        """The loop is to hear it; but first comes the next job that waits at the door."""
+        self._inbox.put_quietly(news)
+        following = news.loan.place.next()
+        if following is not None:
+            self.lend(following)
         self._inbox.ring()
 
 

@@ -8,6 +8,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
 from .parcels import Parcel
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Link"]
 

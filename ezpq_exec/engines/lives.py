@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Outcome, Verdict
-from ..reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
+from ..reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
@@ -29,6 +30,9 @@ from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
 
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
 __all__ = ["Lives"]
 
 
@@ -36,9 +40,9 @@ class Lives(PicklingEngine):
     """The links by slot, and what is heard over them. `ProcessEngine` gives the orders."""
 
     _board: Switchboard[Link]
+    _setup = Setup()
 
     def __init__(self) -> None:
-        self._setup = Setup()
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -77,6 +81,9 @@ class Lives(PicklingEngine):
             self._make_ready(link)
         elif frame.kind == Kind.UNFIT:
             self._fail(link, packing.unpack_error(frame.body), fatal=True)
+        elif frame.kind in (Kind.LOGGED, Kind.WARNED):
+            number = link.number if frame.number == link.ticket else 0
+            self._reports.append(Said(link.slot, number, link.pid, frame.kind, frame.body))
         elif frame.number == link.ticket:
             self._finish(link, frame)
         elif frame.kind == Kind.PARCEL:
@@ -143,7 +150,7 @@ class Lives(PicklingEngine):
             return
         link.meet(born, socks)
         self._board.watch(socks[0].fileno(), self._on_channel, link)
-        body = packing.pack((surroundings(), self._initializer))
+        body = packing.pack((surroundings(self._levels()), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
         if self._initializer is None:
             self._make_ready(link)

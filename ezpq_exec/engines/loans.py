@@ -3,63 +3,119 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from ..jobs import Outcome, Verdict
-from .errand import Answer
+from .board import Board, Ticket
+from .errand import Answer, Errand
 from .lender import Lender, errand_of
 
 __all__ = ["Landed", "Loan", "Place", "Refused", "outcome_of"]
 
 
 class Place:
-    """A slot. `lock` guards `is_taken` and `ahead`."""
+    """A slot.
+
+    `loans`: what was given to it, by number; the first is the one that it is said to be at. Only
+    the loop's thread looks at them, and whoever hands the first one over.
+    `door`: those of them that wait here until the one before them has ended. `lock` guards it, and
+    `in_hand`, the number of those that do not.
+    """
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
+        self.loans: dict[int, Loan] = {}
         self.lock = threading.Lock()
-        self.is_taken = False  # a job is with the lender, or on its way
-        self.ahead: deque[tuple[int, Any]] = deque()  # jobs that follow it, with their payloads
-        self.loan: Loan | None = None  # what the lender has
+        self.in_hand = 0
+        self.door: deque[Loan] = deque()
 
-    def next(self) -> tuple[int, Any] | None:
-        """The job that follows the one that has ended; None if there is none."""
+    def admit(self, loan: Loan, *, ahead: bool) -> bool:
+        """Take in a job; whether it is to be lent now: `ahead`, if need be, of its turn."""
+        self.loans[loan.number] = loan
         with self.lock:
-            if self.ahead:
-                return self.ahead.popleft()
-            self.is_taken = False
+            if self.in_hand and not ahead:
+                self.door.append(loan)
+                return False
+            self.in_hand += 1
+            return True
+
+    def next(self) -> Loan | None:
+        """The job at the door, now that the one before it has ended; None if there is none."""
+        with self.lock:
+            while self.door:
+                loan = self.door.popleft()
+                if not loan.is_back:
+                    return loan
+            self.in_hand -= 1
             return None
 
 
 class Loan:
-    """A job in the lender's hands.
+    """A job that is for the lender.
 
-    `future`, once there is one, is the lender's; `watcher`, the thread that is about to watch it.
+    Attributes:
+        errand: the call, if it was not packed.
+        ticket: where it is settled whether it has begun, if it was lent ahead to another process.
+        lender: who has it, or was to have it; None while it is on its way there.
+        future: the lender's, once there is one.
+        handed: when it was handed over, in monotonic seconds.
+        claims: whoever takes it out of here decides whether it is handed over at all.
+        is_back: it was taken back, and whatever comes of it is nobody's concern.
+        is_in_doubt: it was to be taken back, and may have begun, or may come back undone.
     """
 
-    __slots__ = ("errand", "future", "handed", "lender", "number", "place", "watcher")
+    __slots__ = (
+        *("claims", "errand", "future", "handed", "is_back", "is_in_doubt", "lender", "number"),
+        *("payload", "place", "ticket"),
+    )
 
-    def __init__(self, place: Place, number: int, lender: Lender, payload: Any) -> None:
+    def __init__(self, place: Place, number: int, payload: Any) -> None:
         self.place = place
         self.number = number
-        self.lender = lender
-        self.errand = errand_of(payload)
+        self.payload = payload
+        self.errand: Errand | None = errand_of(payload)
+        self.ticket: Ticket | None = None
+        self.lender: Lender | None = None
         self.future: Future[Any] | None = None
-        self.watcher: int | None = None
-        self.handed = time.monotonic()
+        self.handed = 0.0
+        self.claims = [None]
+        self.is_back = False
+        self.is_in_doubt = False
 
-    def is_unbegun(self, refused: bool) -> bool:
-        """Whether it is certain that the job did not begin, and now that it never will."""
+    def claim(self) -> bool:
+        """Decide what becomes of it on its way to the lender; False if that is decided."""
+        try:
+            self.claims.pop()
+        except IndexError:
+            return False
+        return True
+
+    def take_back(self, board: Board | None) -> bool:
+        """Have it back; False if that is too late, or not certain. On the loop's thread."""
+        future = self.future
+        if self.claim() or (future is not None and future.cancel()):
+            self.is_back = True
+        elif self.ticket is not None and board is not None:
+            self.is_in_doubt = True
+            self.is_back = board.take_back(self.ticket)
+        return self.is_back
+
+    def is_unbegun(self, known: bool, board: Board | None) -> bool:
+        """Whether it is certain that the job did not begin, and now that it never will.
+
+        `known`: the lender's word for it.
+        """
+        if self.ticket is not None and board is not None:
+            return board.take_back(self.ticket) or known
         if self.errand is not None:
-            return self.errand.withdraw() or (refused and self.errand.began is None)
-        return refused
+            return self.errand.withdraw() or (known and self.errand.began is None)
+        return known
 
     def let_go(self) -> None:
         """What became of it is told: the lender's future knows it, and is to keep nothing alive."""
-        self.errand = self.future = None
+        self.errand = self.future = self.payload = None
 
     def failed(self, cause: BaseException, seen: float) -> Outcome:
         """The outcome of a job that the lender could not carry, there or back."""
@@ -70,7 +126,6 @@ class Landed(NamedTuple):
     """A lender's future is done."""
 
     loan: Loan
-    future: Future[Any]
     seen: float
 
 

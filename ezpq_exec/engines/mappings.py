@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import os
+import sys
 import weakref
 from typing import Any
 
@@ -124,6 +125,8 @@ def view(fd: int, size: int, mode: Mode, lease: Lease | None = None) -> memoryvi
 
 def _copy(fd: int, size: int, mode: Mode, lease: Lease | None) -> memoryview:
     """As `view`, where nothing more can be mapped."""
+    if sys.platform != "linux":  # elsewhere there are none
+        raise NotImplementedError
     memory = memoryview(bytearray(size))
     at = 0
     while count := os.preadv(fd, [memory[at:]], at):
@@ -154,6 +157,8 @@ def _before_fork() -> None:
 
 @functools.cache
 def _hear_of_forks() -> None:
+    if sys.platform != "linux":  # elsewhere there are none
+        raise NotImplementedError
     os.register_at_fork(before=_before_fork)
 
 

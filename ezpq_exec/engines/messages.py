@@ -27,6 +27,7 @@ class Died(NamedTuple):
     ended: float
     stack: str | None
     survivors: tuple[int, ...]
+    peak: int | None = None  # bytes, where that was too much
 
 
 class Dumped(NamedTuple):

@@ -32,6 +32,7 @@ def loss(died: Died, begun: float | None) -> Loss:
         reason=Verdict[died.reason] if died.reason else None,
         stack=died.stack,
         survivors=died.survivors,
+        peak=died.peak,
     )
 
 

@@ -1,14 +1,19 @@
 """A page of memory that parent, keeper and worker share: what the worker is doing, without a call.
 
 The worker writes, at the start and end of each job; the others read whenever they care to. Each
-word is written whole. One word is the keeper's: the job that it is about to kill; and one is the
-parent's: the job for whose answer a thread waits at the queue.
+word is written whole. Two words are the keeper's: the job that it is about to kill, and when it will
+look at the worker's memory; and one is the parent's: the job for whose answer a thread waits at the
+queue.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Page"]
 
@@ -16,6 +21,8 @@ _SIZE = 4096
 _BEGUN, _RUNNING, _CONDEMNED = 0, 1, 2  # of the integers: tickets, 0 for none
 _STARTED, _DEADLINE = 3, 4  # of the floats: monotonic seconds
 _DIRECT = 5  # of the integers: the ticket whose answer is to go by the queue
+_LIMITED, _LIMIT = 6, 7  # of the integers: a ticket, and its bytes
+_WEIGHED = 8  # of the floats: monotonic seconds, 0 for never
 
 
 class Page:
@@ -48,7 +55,29 @@ class Page:
     def clear(self) -> None:
         """A new worker takes over, which has begun nothing."""
         self._integers[_RUNNING] = self._integers[_CONDEMNED] = self._integers[_BEGUN] = 0
-        self._integers[_DIRECT] = 0
+        self._integers[_DIRECT] = self._integers[_LIMITED] = 0
+        self._floats[_WEIGHED] = 0.0
+
+    def limit(self, ticket: int, memory: int) -> None:
+        """The worker has just begun that job, which may have so many bytes."""
+        self._integers[_LIMIT] = memory
+        self._integers[_LIMITED] = ticket
+
+    @property
+    def memory_limit(self) -> int:
+        """What the job that is being run may have, in bytes; 0: there is no limit, or no job."""
+        if self._integers[_RUNNING] != self._integers[_LIMITED]:
+            return 0
+        return self._integers[_LIMIT]
+
+    @property
+    def weighed_at(self) -> float:
+        """When the keeper will look at the worker's memory, unless it is told to do so sooner."""
+        return self._floats[_WEIGHED]
+
+    @weighed_at.setter
+    def weighed_at(self, moment: float) -> None:
+        self._floats[_WEIGHED] = moment
 
     def ask_directly(self, ticket: int) -> None:
         """A thread waits at the queue for the answer to that job; 0: none does any more."""

@@ -12,6 +12,7 @@ import errno
 import os
 import pickle
 import socket
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, Union
@@ -105,6 +106,8 @@ class Parcel:
         Raises:
             OSError: the other end is gone, or too many descriptors are on their way to it.
         """
+        if sys.platform != "linux":  # elsewhere there are none
+            raise NotImplementedError
         news = {block.number: block for block in self.blocks if block.number not in known}
         segment = None if self.lease is None else self.lease.segment
         content = Content(
@@ -254,6 +257,8 @@ class Arrival:
         return load(sources[at][begin : begin + size], parts)
 
     def __del__(self) -> None:
+        if sys.platform != "linux":  # elsewhere there are none
+            raise NotImplementedError
         # It was not opened, nor will be; unless this is the copy of one that a fork has.
         if len(self._fds) > len(self._content.news) and self._pid == os.getpid():
             os.pwrite(self._fds[0], b"\0", 0)
@@ -267,6 +272,8 @@ def receive(sock: socket.socket, lease: Lease | None = None) -> Frame:
     Raises:
         EOFError: the other end is closed.
     """
+    if sys.platform != "linux":  # elsewhere there are none
+        raise NotImplementedError
     data, fds, _, _ = socket.recv_fds(sock, _MOST_MESSAGE, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
     if not data:
         raise EOFError

@@ -7,13 +7,20 @@ from typing import Any
 
 from .. import packing
 from ..jobs import Call
-from .base import Engine
+from . import loglevels
+from .base import Engine, Setup
 
 __all__ = ["PicklingEngine"]
 
 
 class PicklingEngine(Engine):
     """Packs calls by pickling."""
+
+    _setup: Setup
+
+    def _levels(self) -> loglevels.Levels | None:
+        """What a new worker is to log; None if it is not to send that."""
+        return None if self._setup.relays_logs is False else loglevels.levels()
 
     def pack(self, call: Call, packed_function: Any = None) -> Any:
         """See `Engine.pack`."""

@@ -7,6 +7,7 @@ One thread drives all of this, and never waits but in `wait`.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +23,13 @@ from .lives import Lives
 from .parcels import LARGE, Kept, Parcel
 from .switchboard import Switchboard
 
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
 __all__ = ["ProcessEngine"]
 
 _AT_ONCE = socket.MSG_DONTWAIT
+_MOST_MEMORY = 2**63 - 1  # bytes: what goes into a frame
 
 
 class ProcessEngine(Lives):
@@ -40,6 +45,8 @@ class ProcessEngine(Lives):
         hands_over=True,
         queues=True,
         dumps=True,
+        relays=True,
+        limits_memory=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -77,7 +84,9 @@ class ProcessEngine(Lives):
         self._board.watch(link.control.fileno(), self._on_control, link)
         self._board.watch(link.tombstone, self._on_tombstone, link)
 
-    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+    def run(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int = 0
+    ) -> None:
         """See `Engine.run`."""
         link = self._links.get(slot)
         if link is None:
@@ -85,7 +94,14 @@ class ProcessEngine(Lives):
         link.ticket = next(self._tickets)
         link.number = number
         link.is_large = len(payload) > SMALL
-        self._send(link, header(link.ticket, Kind.CALL, payload, timeout or 0.0), payload)
+        head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
+        self._send(link, head, payload)
+
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        """See `Engine.run_within`. More than any machine has is as good as no limit."""
+        self.run(slot, number, payload, timeout, min(memory_limit, _MOST_MEMORY))
 
     def hand_over(
         self,
@@ -215,6 +231,12 @@ class ProcessEngine(Lives):
             tell(None)
         else:
             link.ask_stack(tell)
+
+    def hear(self, slot: int, wanted: bool) -> None:
+        """See `Engine.hear`."""
+        link = self._links.get(slot)
+        if link is not None and link.channel is not None:
+            self._board.listen(link.channel.sock.fileno(), wanted)
 
     def wake(self) -> None:
         """See `Engine.wake`."""

@@ -15,6 +15,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import traceback  # so that workers have it
 
 from . import tree
@@ -23,6 +24,9 @@ from .deafness import ignore
 from .keeper import Keeper
 from .page import Page
 from .worker import Alarm, serve
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["FDS_PER_KEEPER", "main"]
 
@@ -36,9 +40,12 @@ _PRELOADED = (traceback,)
 def main(requests: socket.socket, parent: int) -> None:
     """Fork keepers on request, until the parent ends. Returns in workers alone, when they end."""
     ignore(_DEAF_TO)  # these end the parent, and that ends us
-    pidfd = os.pidfd_open(parent)
+    try:
+        pidfd = os.pidfd_open(parent)
+    except ProcessLookupError:
+        return  # it has ended meanwhile
     if os.getppid() != parent:
-        return
+        return  # the same, and another has its number
     # A signal for the program's process group, SIGKILL by a supervisor say, must find somebody left
     # who clears up. Workers go back to it, for Ctrl-Z and the like.
     home = os.getpgrp()
@@ -130,14 +137,12 @@ class _Root:
         tree.adopt_orphans()
         shared = Page(page)
         os.close(page)
-        deaths = tree.hear_of_deaths()
         orders = socket.socket(fileno=control)
         try:
-            sock, queue, parcels, pipe = Keeper(orders, shared, self._parent, deaths).keep()
+            sock, queue, parcels, pipe = Keeper(orders, shared, self._parent).keep()
         except OSError:  # no more descriptors or processes: the end of a keeper tells the parent
             os._exit(1)
         # From here on this is a worker, which needs nothing of all that.
-        tree.stop_hearing(deaths)
         for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends
             signal.signal(number, signal.SIG_DFL)
         orders.close()

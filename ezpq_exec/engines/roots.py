@@ -14,6 +14,9 @@ from . import root
 from .children import disown_in_forks
 from .deafness import deafen
 
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
 __all__ = ["Root", "close_shared", "shared"]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,7 +25,7 @@ _MOST_UNFIT = 4  # times the bytes that are asked for, which a segment may have
 _FREE, _IN_USE = b"\0", b"\1"
 # What says that there is no more memory: of these a job is told. Without descriptors, or without
 # the call itself, things go another way.
-FULL = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT})
+FULL = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EFBIG})
 
 
 def room_for(size: int) -> int:
@@ -44,7 +45,7 @@ class Segment:
 
     def clear(self) -> None:
         """Begin anew, for a reader to come."""
-        os.pwrite(self.fd, _IN_USE, 0)
+        self.keep()
         self.end = HEAD
 
     def append(self, block: memoryview) -> int:
@@ -53,6 +54,8 @@ class Segment:
         Raises:
             OSError: there is no memory for it. Then the segment has none.
         """
+        if sys.platform != "linux":  # elsewhere there are none
+            raise NotImplementedError
         begin = at = self.end
         try:
             while block:
@@ -70,10 +73,14 @@ class Segment:
     @property
     def is_free(self) -> bool:
         """Whether its reader is done with it."""
+        if sys.platform != "linux":  # elsewhere there are none
+            raise NotImplementedError
         return os.pread(self.fd, 1, 0) in (_FREE, b"")
 
     def keep(self) -> None:
-        """Somebody goes on reading who will not say when it is done."""
+        """Somebody reads it, and may not say when that is over."""
+        if sys.platform != "linux":  # elsewhere there are none
+            raise NotImplementedError
         os.pwrite(self.fd, _IN_USE, 0)
 
     def __del__(self) -> None:
@@ -86,11 +93,10 @@ def new_segment() -> Segment | None:
     Raises:
         OSError: there is no memory.
     """
-    create = getattr(os, "memfd_create", None)
-    if create is None:
+    if sys.platform != "linux":
         return None
     try:
-        return Segment(create("ezpq_exec-segment"))
+        return Segment(os.memfd_create("ezpq_exec-segment"))
     except OSError as failure:
         if failure.errno in FULL:
             raise

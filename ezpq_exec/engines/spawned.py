@@ -22,7 +22,7 @@ from typing import Any
 
 from .. import packing
 from ..jobs import Verdict
-from ..reports import Finished, Lost, Ready, Report, Stopped, Unstartable
+from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
@@ -40,10 +40,10 @@ _IN, _OUT = selectors.EVENT_READ, selectors.EVENT_WRITE
 class SpawnedEngine(PicklingEngine):
     """Runs each job in a worker process, which can be killed with what is below it then."""
 
-    capabilities = Capabilities(kills=True, recycles=True, isolates=True)
+    capabilities = Capabilities(kills=True, recycles=True, isolates=True, relays=True)
+    _setup = Setup()
 
     def __init__(self) -> None:
-        self._setup = Setup()
         self._initializer = b""
         self._attendants: dict[int, Attendant] = {}
         self._leaving: set[Attendant] = set()  # of which nothing more is to be reported
@@ -65,13 +65,13 @@ class SpawnedEngine(PicklingEngine):
     def start(self, slot: int) -> None:
         """See `Engine.start`."""
         try:
-            body = packing.pack((surroundings(), self._initializer))
+            body = packing.pack((surroundings(self._levels()), self._initializer))
             attendant = Attendant(slot, self._on_gone)
         except (OSError, RuntimeError) as failure:  # out of descriptors, or threads; no cwd
             self._reports.append(Unstartable(slot, failure))
             return
         self._attendants[slot] = attendant
-        self._selector.register(attendant.channel.sock, _IN, attendant)
+        self._watch(attendant)
         self._send(attendant, header(0, Kind.SETUP, body), body)
 
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
@@ -113,6 +113,13 @@ class SpawnedEngine(PicklingEngine):
         if attendant is None or attendant.number != number:
             return None
         return attendant.began or attendant.channel.moved_at
+
+    def hear(self, slot: int, wanted: bool) -> None:
+        """See `Engine.hear`."""
+        attendant = self._attendants.get(slot)
+        if attendant is not None and attendant.is_heard != wanted:
+            attendant.is_heard = wanted
+            self._watch(attendant, 0 if attendant.channel.is_flushed else _OUT)
 
     def wake(self) -> None:
         """See `Engine.wake`."""
@@ -167,7 +174,7 @@ class SpawnedEngine(PicklingEngine):
         channel = attendant.channel
         try:
             if events & _OUT and channel.flush():
-                self._selector.modify(channel.sock, _IN, attendant)
+                self._watch(attendant)
             if events & _IN:
                 for frame in channel.receive():
                     self._answer(attendant, frame)
@@ -178,7 +185,11 @@ class SpawnedEngine(PicklingEngine):
             attendant.end(after=PATIENCE)
 
     def _answer(self, attendant: Attendant, frame: Frame) -> None:
-        if frame.kind == Kind.READY:
+        if frame.kind in (Kind.LOGGED, Kind.WARNED):
+            number = attendant.number if frame.number == attendant.number else 0
+            said = Said(attendant.slot, number, attendant.pid, frame.kind, frame.body)
+            self._reports.append(said)
+        elif frame.kind == Kind.READY:
             attendant.ready = True
             attendant.pid = frame.number
             self._reports.append(Ready(attendant.slot, frame.number))
@@ -236,9 +247,19 @@ class SpawnedEngine(PicklingEngine):
         channel = attendant.channel
         try:
             if not channel.send(head, body):
-                self._selector.modify(channel.sock, _IN | _OUT, attendant)
+                self._watch(attendant, _OUT)
         except OSError:
             pass  # the worker is gone, of which its attendant will tell
+
+    def _watch(self, attendant: Attendant, also: int = 0) -> None:
+        """Be woken by what it says, if that is to be heard, and `also` by that event."""
+        sock, events = attendant.channel.sock, (_IN if attendant.is_heard else 0) | also
+        if events and sock in self._selector.get_map():
+            self._selector.modify(sock, events, attendant)
+        elif events:
+            self._selector.register(sock, events, attendant)
+        else:
+            self._unwatch(attendant)
 
     def _unwatch(self, attendant: Attendant) -> None:
         try:

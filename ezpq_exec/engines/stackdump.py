@@ -15,6 +15,9 @@ import signal
 import sys
 import time
 
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
 __all__ = ["Dump"]
 
 _LONGEST_WAIT = 0.1  # seconds, for a worker that cannot run the handler
@@ -22,8 +25,7 @@ _MOST_TEXT = 64 * 1024
 _OURS = os.path.dirname(os.path.abspath(__file__))
 _CUT = b"  ...\n"  # faulthandler's last line for a stack, or a list of threads, that is too long
 
-if sys.platform == "linux":
-    _SIGNAL = signal.SIGRTMAX - 1  # one that programs hardly use for anything else
+_SIGNAL = signal.SIGRTMAX - 1  # one that programs hardly use for anything else
 
 
 class Dump:

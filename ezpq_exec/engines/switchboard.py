@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["IN", "OUT", "Switchboard"]
 
@@ -22,6 +26,7 @@ class Switchboard(Generic[T]):
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, tuple[Callable[[T, int], None], T]] = {}
+        self._wanted: dict[int, int] = {}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # Guards _bell, that nobody rings at what it was; re-entrant, for finalizers.
         self._lock = threading.RLock()
@@ -30,15 +35,27 @@ class Switchboard(Generic[T]):
     def watch(self, fd: int, handle: Callable[[T, int], None], whom: T) -> None:
         """Have `handle(whom, events)` called when `fd` is readable, or at its end."""
         self._handlers[fd] = handle, whom
+        self._wanted[fd] = IN
         self._epoll.register(fd, IN)
 
     def await_room(self, fd: int, wanted: bool) -> None:
         """Have it called when `fd` can be written to, too; or no longer."""
-        self._epoll.modify(fd, IN | OUT if wanted else IN)
+        self._want(fd, OUT, wanted)
+
+    def listen(self, fd: int, wanted: bool) -> None:
+        """Have it called for what can be read, as at first; or for the end only. No matter if out."""
+        if fd in self._handlers:
+            self._want(fd, IN, wanted)
+
+    def _want(self, fd: int, event: int, wanted: bool) -> None:
+        events = self._wanted[fd] | event if wanted else self._wanted[fd] & ~event
+        self._wanted[fd] = events
+        self._epoll.modify(fd, events)
 
     def unwatch(self, fd: int) -> None:
         """Take `fd` out again, if it is in."""
         if self._handlers.pop(fd, None) is not None:
+            del self._wanted[fd]
             self._epoll.unregister(fd)
 
     def wait(self, timeout: float | None) -> None:

@@ -8,15 +8,21 @@ has none. Nothing here kills a process that is not the caller's descendant.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Collection, Iterable
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = [
     "adopt_orphans",
     "children",
+    "descendants",
     "die_with_parent",
     "exterminate",
     "hear_of_deaths",
@@ -49,19 +55,27 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+@functools.cache  # by the root, and inherited: to load it takes longer than all else in a start
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0) != 0:
+    if _libc().prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
 def hear_of_deaths() -> int:
-    """A descriptor that is readable when a child has ended, or stopped; `hush` empties it."""
+    """A descriptor that is readable when a child has ended, or stopped; `hush` empties it.
+
+    It is readable at first, for a child may have ended before this.
+    """
     heard, told = os.pipe()
     os.set_blocking(heard, False)
     os.set_blocking(told, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler there is no wake-up
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    os.write(told, b"\0")
     return heard
 
 
@@ -90,6 +104,16 @@ def children(pid: int) -> list[int]:
                 found += map(int, listing.read().split())
     except (FileNotFoundError, ProcessLookupError):
         pass  # it is gone, or this thread of it
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """The process ids of all that is below `pid`, zombies included."""
+    found: set[int] = set()
+    fresh = {pid}
+    while fresh:
+        fresh = {child for each in fresh for child in children(each)} - found
+        found |= fresh
     return found
 
 

@@ -1,21 +1,22 @@
-"""What a process has used so far."""
+"""What a process has used so far, and the memory that it has now."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
-__all__ = ["usage"]
+__all__ = ["resident", "usage"]
 
-try:
-    import resource
-except ImportError:  # Windows
+if sys.platform == "win32":
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process; its peak is not known."""
         return time.process_time(), 0
 
 else:
+    import resource
+
     _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
     def usage() -> tuple[float, int]:
@@ -24,3 +25,14 @@ else:
         gone = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
         return cpu, own.ru_maxrss * _RSS_UNIT
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has, what it shares included; 0 if it is gone."""
+    if sys.platform == "win32":
+        raise NotImplementedError("keepers need Linux")
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
+            return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0

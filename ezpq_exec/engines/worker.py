@@ -17,19 +17,23 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import packing
-from .channel import HEADER, SMALL, Frame, Kind, Reader, header, receive, send
-from .counter import Counter
+from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
-from .page import Page
 from .parcels import Arrival, Parcel
 from .usage import usage
+from .wire import Wire
 
-__all__ = ["DEADLINE", "serve", "surroundings"]
+if TYPE_CHECKING:  # there are none but on Linux
+    from .counter import Counter
+    from .page import Page
+
+__all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
+WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
 _ELSEWHERE = (Kind.BEHIND, Kind.PARCEL)  # the message is
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
@@ -44,12 +48,30 @@ class Alarm:
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._told = 0.0
+        self._limit = 0
+
+    def watch(self, page: Page, job: Frame, now: float) -> None:
+        """A job has begun, as the page says, that has a timeout, or a memory limit, or both."""
+        if job.stamp:
+            self.set(now + job.stamp, now)
+        if job.rss:
+            page.limit(job.number, job.rss)
+            self.weigh(page.weighed_at, job.rss, now)
 
     def set(self, deadline: float, now: float) -> None:
         """A job with this deadline has begun."""
         if not now + _MARGIN < self._told <= deadline:
             self._told = deadline
             os.write(self._pipe, DEADLINE.pack(deadline))
+
+    def weigh(self, due: float, limit: int, now: float) -> None:
+        """A job with this memory limit has begun; the keeper will look when it is `due`.
+
+        That is soon enough for every job that may have as much as the one it was reckoned for.
+        """
+        if limit < self._limit or due < now + _MARGIN:
+            os.write(self._pipe, DEADLINE.pack(WEIGH))
+        self._limit = limit
 
 
 def serve(
@@ -61,20 +83,23 @@ def serve(
 ) -> None:
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
+    wire = Wire(sock)
     for frame in _frames(sock) if queue is None else _messages(queue, sock, page, counter):
         if frame.kind != Kind.CALL:
-            if not _obey(frame, sock, counter):
+            if not _obey(frame, wire, counter):
                 return
             continue
         number, timeout = frame.number, frame.stamp
         started = time.monotonic()
         if page is not None:
             page.begin(number, started, started + timeout if timeout else float("inf"))
-            if timeout and alarm is not None:
-                alarm.set(started + timeout, started)
-        elif not _say(sock, header(number, Kind.STARTED, b"", started)):
+            if (timeout or frame.rss) and alarm is not None:
+                alarm.watch(page, frame, started)
+        elif not wire.answer(header(number, Kind.STARTED, b"", started)):
             return
+        wire.job = number
         kind, body, ended = _execute(frame.body, counter)
+        wire.job = 0
         del frame
         cpu, rss = usage()
         _flush()
@@ -84,15 +109,15 @@ def serve(
             page.end()
         head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
         cpu_before = cpu
-        if not _answer(number, head, body, sock, page, queue, counter):
+        if not _answer(number, head, body, wire, page, queue, counter):
             return
         del body
 
 
-def _obey(frame: Frame, sock: socket.socket, counter: Counter | None) -> bool:
+def _obey(frame: Frame, wire: Wire, counter: Counter | None) -> bool:
     """Do what is no job; False if there is no more to do."""
     if frame.kind == Kind.SETUP:
-        return _set_up(sock, frame)
+        return _set_up(wire, frame)
     if counter is not None:
         counter.tidy(frame.body)
     return True
@@ -133,39 +158,43 @@ def _answer(
     number: int,
     head: bytes,
     body: bytes | Parcel,
-    sock: socket.socket,
+    wire: Wire,
     page: Page | None,
     queue: socket.socket | None,
     counter: Counter | None,
 ) -> bool:
-    """Send an answer to where it is waited for; False if the parent is gone."""
+    """Send an answer to where it is waited for; False if the parent is gone.
+
+    What the job has logged is on the stream, and is to be read before.
+    """
     if isinstance(body, Parcel):
-        return counter is not None and _hand_in(counter, body, head, sock)
-    if page is not None and page.direct == number and len(body) <= SMALL and queue is not None:
-        return _say(queue, head + body)  # a message is one piece
-    return _say(sock, head, body)
+        return counter is not None and _hand_in(counter, body, head, wire)
+    is_awaited = page is not None and page.direct == number and wire.last != number
+    if is_awaited and len(body) <= SMALL and queue is not None:
+        return _say(queue, head + body)
+    return wire.answer(head, body)
 
 
-def _say(sock: socket.socket, head: bytes, body: bytes = b"") -> bool:
-    """Tell the parent; False if it is gone."""
+def _say(queue: socket.socket, message: bytes) -> bool:
+    """Tell the parent in one piece; False if it is gone."""
     try:
-        send(sock, head, body)
+        queue.sendall(message)
     except ConnectionError:
         return False
     return True
 
 
-def _hand_in(counter: Counter, parcel: Parcel, head: bytes, sock: socket.socket) -> bool:
+def _hand_in(counter: Counter, parcel: Parcel, head: bytes, wire: Wire) -> bool:
     """Send a large result; False if the parent is gone."""
     try:
-        counter.send(parcel, head, sock)
+        counter.send(parcel, head)
     except ConnectionError:
         return False
     except OSError as failure:  # too many descriptors on their way
         error = packing.pack_error(failure)
         _, number, _, *times = HEADER.unpack(head)
-        return _say(sock, header(number, Kind.RAISED, error, *times), error)
-    return True
+        return wire.answer(header(number, Kind.RAISED, error, *times), error)
+    return wire.answer(header(NO_TICKET, Kind.PARCEL, b""))
 
 
 def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel, float]:
@@ -192,11 +221,15 @@ def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel,
     return Kind.RETURNED, body, ended
 
 
-def _set_up(sock: socket.socket, frame: Frame) -> bool:
+def _set_up(wire: Wire, frame: Frame) -> bool:
     """Make this process look as the parent did, run the initializer; False if there is no more to do."""
     try:
         surroundings, packed = packing.unpack(frame.body)
         _imitate(surroundings)
+        if surroundings["levels"] is not None:
+            from .logsender import send_logs
+
+            send_logs(wire, surroundings["levels"])
         if packed is None:
             return True
         initializer, initargs = packing.unpack(packed)
@@ -205,11 +238,11 @@ def _set_up(sock: socket.socket, frame: Frame) -> bool:
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
     _flush()
-    return _say(sock, header(os.getpid(), kind, body), body) and kind == Kind.READY
+    return wire.answer(header(os.getpid(), kind, body), body) and kind == Kind.READY
 
 
-def surroundings() -> dict[str, Any]:
-    """What a worker takes over from the process that it works for."""
+def surroundings(levels: object = None) -> dict[str, Any]:
+    """What a worker takes over from the process that it works for; `levels`: it sends its logs."""
     try:
         cwd = os.getcwd()
     except OSError:  # somebody removed it
@@ -219,6 +252,7 @@ def surroundings() -> dict[str, Any]:
         "argv": list(sys.argv),
         "environ": dict(os.environ),
         "cwd": cwd,
+        "levels": levels,
     }
 
 
@@ -243,5 +277,6 @@ def _flush() -> None:
 
 def _await_death() -> None:
     """The keeper has decided; an answer now would contradict it."""
-    while True:
-        signal.pause()
+    if sys.platform != "win32":  # where nobody is condemned
+        while True:
+            signal.pause()

@@ -19,6 +19,7 @@ FATES = {
     "expired": "#ccbb44",
     "cancelled": "#999999",
     "killed": "#aa3377",
+    "out of memory": "#cc6699",
     "died": "#222222",
     "broken": "#884422",
     "skipped": "#777799",

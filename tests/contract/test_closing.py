@@ -155,6 +155,8 @@ def stopped(make_executor: Maker, make_gate: Callable[[], Gate]) -> Iterator[Sto
     worker.resume()
 
 
+# A lender's workers may share a queue, and one that is stopped may be the one that reads it.
+@pytest.mark.lacks("borrows")
 @pytest.mark.needs("isolates")
 def test_a_huge_argument_for_a_stopped_worker_holds_up_no_sibling(stopped: StoppedWorker) -> None:
     huge = stopped.executor.submit(len, bytes(HUGE))

@@ -22,6 +22,7 @@ PLACES = {
     "as_completed": "list(as_completed(fs))",
     "stdlib wait": "wait(fs)",
     "next of map": "next(ex.map(hold, [GATE] * 5))",
+    "next of map in chunks": "next(ex.map(hold, [GATE] * 5, chunksize='auto'))",
     "shutdown": "ex.shutdown()",
     "a blocked submit": "fs = [ex.submit(hold, GATE) for _ in range(9)]",
     "a callback's errand": "fs[2].add_done_callback(print); fs[0].result()",
@@ -68,6 +69,67 @@ def test_ctrl_c_ends_a_program_without_a_with_block(place: str, gate: Gate, tmp_
     """At the interpreter's exit nothing is waited for that Ctrl-C was to end."""
     _, text = is_interrupted(PLAIN.format(place=PLACES[place]), gate, tmp_path)
     assert text.count("KeyboardInterrupt") == 1, text
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_ctrl_c_is_typed_in_a_terminal(place: str, gate: Gate, tmp_path: Path) -> None:
+    """The key reaches the kernel's terminal driver, which signals the foreground process group."""
+    code, text = is_interrupted(IN_BLOCK.format(place=PLACES[place]), gate, tmp_path, "terminal")
+    assert code == -signal.SIGINT
+    assert text.count("KeyboardInterrupt") == 1, text
+    assert text.count("Traceback") == 1, text  # the program's own, and no worker's
+
+
+def test_ctrl_c_while_an_answer_is_fetched(gate: Gate, tmp_path: Path) -> None:
+    """A thread that waits at the worker's own end, as round trips do, hears it too."""
+    code = """
+with executor(1) as ex:
+    for n in range(50):
+        assert ex.submit(abs, -n).result() == n
+    f = ex.submit(hold, GATE)
+    tell("ready")
+    f.result()
+"""
+    with started(code, gate.path, folder=tmp_path) as program:
+        program.heard("ready")
+        gate.heard()
+        program.blocks()
+        program.watch()
+        program.ctrl_c()
+        assert program.ends() == -signal.SIGINT
+        assert program.said().count("Traceback") == 1, program.said()
+
+
+def test_ctrl_c_ends_what_the_reusable_executor_runs(gate: Gate, tmp_path: Path) -> None:
+    """Nobody shuts that down, so it is the interpreter's exit that ends its jobs."""
+    program = """
+from ezpq_exec import get_reusable_executor
+ex = get_reusable_executor(2)
+fs = [ex.submit(hold, GATE) for _ in range(6)]
+tell("ready")
+fs[0].result()
+"""
+    code, text = is_interrupted(program, gate, tmp_path)
+    assert code == -signal.SIGINT
+    assert text.count("Traceback") == 1, text
+
+
+def test_ctrl_c_leaves_a_block_around_asyncio(gate: Gate, tmp_path: Path) -> None:
+    """Where it is a cancellation first; outside of `asyncio.run` it is Ctrl-C again."""
+    program = """
+import asyncio
+
+async def main():
+    tell("ready")
+    await asyncio.wrap_future(fs[0])
+
+with executor() as ex:
+    fs = [ex.submit(hold, GATE) for _ in range(6)]
+    asyncio.run(main())
+"""
+    code, text = is_interrupted(program, gate, tmp_path)
+    assert code == -signal.SIGINT
+    assert "KeyboardInterrupt" in text
 
 
 @pytest.mark.parametrize("how", ["-m", "-c", "terminal"])
@@ -193,8 +255,30 @@ def test_threads_are_waited_for(gate: Gate, tmp_path: Path) -> None:
         assert gate.all_heard() == []
 
 
-def test_ctrl_c_ends_a_program_over_spawned_workers(gate: Gate, tmp_path: Path) -> None:
-    code = IN_BLOCK.format(place=PLACES["result"])
+def test_a_second_ctrl_c_does_not_wait_for_threads(gate: Gate, tmp_path: Path) -> None:
+    """The first waits for what runs; further ones end that, and the interpreter's own waiting."""
+    code = """
+try:
+    with executor(1) as ex:
+        f = ex.submit(hold, GATE)
+        tell("ready")
+        f.result()
+except KeyboardInterrupt:
+    tell("out")
+    raise
+"""
+    with started(code, gate.path, folder=tmp_path, engine="threads") as program:
+        program.heard("ready")
+        gate.heard()
+        program.blocks()
+        program.ctrl_c()
+        program.heard_while("out", program.ctrl_c)
+        program.ends_while(program.ctrl_c)
+
+
+@pytest.mark.parametrize("place", ["result", "a blocked submit", "the end of the block"])
+def test_ctrl_c_ends_a_program_over_spawned_workers(place: str, gate: Gate, tmp_path: Path) -> None:
+    code = IN_BLOCK.format(place=PLACES[place])
     with started(code, gate.path, folder=tmp_path, engine="spawned") as program:
         program.heard("ready")
         gate.heard(2)

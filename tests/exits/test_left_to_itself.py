@@ -74,6 +74,61 @@ going.wait()
         assert program.said() == ""
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_other_threads_may_submit_until_the_main_one_ends(
+    engine: str, gate: Gate, tmp_path: Path
+) -> None:
+    """As in the standard library: the interpreter waits for such a thread, and takes no more jobs."""
+    code = """
+ex = executor(1)
+ex.submit(abs, -1).result()
+main = threading.current_thread()
+
+def late():
+    main.join()
+    while True:
+        try:
+            f = ex.submit(abs, -2)
+        except RuntimeError as error:
+            tell("refused", "shutdown" in str(error))
+            return
+        assert f.result() == 2
+
+threading.Thread(target=late).start()
+"""
+    with started(code, gate.path, folder=tmp_path, engine=engine) as program:
+        assert program.ends() == 0
+        assert program.said() == "refused True\n"
+
+
+def test_the_reusable_executor_is_left_to_the_exit(gate: Gate, tmp_path: Path) -> None:
+    code = """
+from ezpq_exec import get_reusable_executor
+ex = get_reusable_executor(2)
+fs = [ex.submit(say, GATE, n) for n in range(20)]
+del ex, fs
+"""
+    with started(code, gate.path, folder=tmp_path) as program:
+        assert sorted(gate.heard(20), key=int) == [str(n) for n in range(20)]
+        assert program.ends() == 0
+        assert program.said() == ""
+
+
+def test_what_jobs_left_behind_goes_with_the_program(gate: Gate, tmp_path: Path) -> None:
+    """Children of jobs that are over live on with their worker, and no longer than the program."""
+    code = """
+ex = executor(2)
+left = [ex.submit(workload.run_in_child_and_return, GATE).result() for _ in range(3)]
+tell("ready")
+open(GATE + '/passes', 'rb', buffering=0).read(1)
+"""
+    with started(code, gate.path, folder=tmp_path) as program:
+        program.heard("ready")
+        assert set(gate.pids(3)) <= set(program.watch())
+        gate.open()
+        assert program.ends() == 0
+
+
 def test_callbacks_are_called_before_the_end(gate: Gate, tmp_path: Path) -> None:
     code = """
 ex = executor(1)

@@ -102,15 +102,50 @@ with executor(1) as ex:
         assert "done" in program.said()
 
 
-def test_a_spawned_worker_ends_with_the_program(gate: Gate, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ENDS)
+def test_a_spawned_worker_ends_with_the_program(end: str, gate: Gate, tmp_path: Path) -> None:
     """Where there are no keepers, a job that lets go of the GIL is ended, with its children."""
     code = """
-ex = executor(2)
+ex = executor(3)
 fs = [ex.submit(workload.child, GATE), ex.submit(hold, GATE)]
+idle = ex.submit(os.getpid).result()
+tell("ready")
+open(GATE + '/passes', 'rb', buffering=0).read(1)
+"""
+    with started(code + ENDS[end], gate.path, folder=tmp_path, engine="spawned") as program:
+        program.heard("ready")
+        gate.heard(2)
+        program.watch()
+        gate.open(3)
+        program.ends()
+
+
+@pytest.mark.parametrize("engine", ["processes", "spawned"])
+@pytest.mark.parametrize("after", [0, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_all_is_gone_if_it_is_killed_while_workers_start(
+    engine: str, after: float, gate: Gate, tmp_path: Path
+) -> None:
+    """At whichever moment: before the root, a keeper or a worker is up, or as it comes up."""
+    code = f"""
+ex = executor(2)
+fs = [ex.submit(hold, GATE) for _ in range(4)]
+threading.Event().wait({after})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with started(code, gate.path, folder=tmp_path, engine=engine) as program:
+        assert program.exit_code() == -signal.SIGKILL
+        program.all_let_go()
+        assert "/ezpq_exec/" not in program.said()  # loky may complain, but no code of ours
+
+
+def test_all_is_gone_with_the_reusable_executor(gate: Gate, tmp_path: Path) -> None:
+    code = """
+from ezpq_exec import get_reusable_executor
+fs = [get_reusable_executor(2).submit(kinwork.family, GATE) for _ in range(2)]
 tell("ready")
 wait(fs)
 """
-    with started(code, gate.path, folder=tmp_path, engine="spawned") as program:
+    with started(code, gate.path, folder=tmp_path) as program:
         program.heard("ready")
         gate.heard(2)
         program.watch()

@@ -1,0 +1,110 @@
+"""A page on which it is settled whether a lender's worker has begun a job, or it was taken back.
+
+Jobs that are lent ahead of their turn may lie in the lender's own pipes, from which it gives nothing
+back. So each has two bytes on this page. Whoever wants to begin it sets one and then looks at the
+other; whoever wants it back sets the other and then looks at the first. So they cannot both miss
+each other: a job that was taken back for certain never runs. If both look at the same instant,
+neither may have it, and the parent hears that when the job comes back undone.
+
+The lender's workers open the page by the parent's entry in `/proc`, so it is gone when that is.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+
+__all__ = ["Board", "Ticket", "begin"]
+
+_SIZE = 16384
+_HEAD = 16  # bytes, by which a worker knows that it is the page that it was told of
+_CELLS = (_SIZE - _HEAD) // 2
+
+_fence = threading.Lock()  # an atomic operation between one's own writing and the reading
+
+
+# Where a job's two bytes are: in which page, of which head, and at which place there. It is a plain
+# tuple, since each job takes it along.
+Ticket = tuple[str, bytes, int]
+
+
+class Board:
+    """The parent's side. Only the loop's thread uses it.
+
+    Raises:
+        OSError, AttributeError: this system has no such pages.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("ezpq_exec-board")
+        try:
+            os.ftruncate(self._descriptor, _SIZE)
+            self._page = mmap.mmap(self._descriptor, _SIZE)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self._path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
+        self._page[:_HEAD] = self._head = os.urandom(_HEAD)
+        self._free = list(range(_HEAD, _HEAD + 2 * _CELLS, 2))
+
+    def post(self) -> Ticket | None:
+        """Room for a job; None if there is none."""
+        if not self._free:
+            return None
+        cell = self._free.pop()
+        self._page[cell : cell + 2] = b"\0\0"
+        return self._path, self._head, cell
+
+    def take_back(self, ticket: Ticket) -> bool:
+        """Keep the job from beginning; whether it is certain that it has not."""
+        cell = ticket[2]
+        self._page[cell + 1] = 1
+        with _fence:
+            return not self._page[cell]
+
+    def clear(self, ticket: Ticket) -> None:
+        """Nobody will look at its bytes any more."""
+        self._free.append(ticket[2])
+
+    def close(self) -> None:
+        """Let go of the page."""
+        self._page.close()
+        os.close(self._descriptor)
+
+
+_opened: tuple[bytes, mmap.mmap] | None = None
+
+
+def begin(ticket: Ticket) -> bool:
+    """In a worker: whether the job is to be run here and now.
+
+    If the page cannot be had, it is not: it might have been taken back.
+    """
+    global _opened
+    path, head, cell = ticket
+    opened = _opened
+    if opened is None or opened[0] != head:
+        try:
+            opened = _open(path, head)
+        except (OSError, ValueError):
+            return False
+        if opened is None:
+            return False
+        _opened = opened
+    page = opened[1]
+    page[cell] = 1
+    with _fence:
+        return not page[cell + 1]
+
+
+def _open(path: str, head: bytes) -> tuple[bytes, mmap.mmap] | None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        page = mmap.mmap(descriptor, _SIZE)
+    finally:
+        os.close(descriptor)
+    if page[:_HEAD] == head:
+        return head, page
+    page.close()
+    return None

@@ -1,0 +1,216 @@
+"""When a keeper weighs its worker's tree, and what a tree weighs, by small examples."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from memorywork import MEBIBYTE
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
+
+NEVER = float("inf")
+ROOMY = 2**50  # bytes
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """The memory that keeper and worker share."""
+    from ezpq_exec.engines.page import Page
+
+    descriptor = Page.allocate()
+    page = Page(descriptor)
+    os.close(descriptor)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def scales(page: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """For a tree that is this process alone."""
+    from ezpq_exec.engines import scales
+
+    monkeypatch.setattr(scales, "descendants", lambda _: {os.getpid()})
+    return scales.Scales(page)
+
+
+def begin(page: Any, ticket: int, limit: int) -> None:
+    page.limit(ticket, limit)
+    page.begin(ticket, 1.0, NEVER)
+
+
+def test_nothing_is_weighed_before_it_is_due(page: Any, scales: Any) -> None:
+    begin(page, 5, 1)
+    assert scales.overweight(now=10.0) == 0
+    scales.due = 11.0
+    assert scales.overweight(now=10.0) == 0
+    assert scales.due == 11.0
+
+
+def test_when_no_job_with_a_limit_runs_nothing_is_due(page: Any, scales: Any) -> None:
+    """Whether none runs, or one that has no limit after one that had. A job that comes must ask."""
+    begin(page, 5, 1)
+    page.end()
+    for _ in range(2):
+        scales.due = page.weighed_at = 10.0
+        assert scales.overweight(now=10.0) == 0
+        assert scales.due is None
+        assert page.weighed_at == 0.0
+        page.begin(6, 2.0, NEVER)
+
+
+def test_a_tree_over_its_limit_is_told_with_its_weight(page: Any, scales: Any) -> None:
+    begin(page, 5, 1)
+    scales.due = 10.0
+    assert scales.overweight(now=10.0) == 5
+    assert scales.peak > 1
+    assert scales.due is None
+
+
+def test_it_is_weighed_again_before_it_can_have_outgrown_its_limit(page: Any, scales: Any) -> None:
+    """However fast it grows: by what all cores together can fill. And not much sooner."""
+    from ezpq_exec.engines.scales import FASTEST
+
+    begin(page, 5, ROOMY)
+    scales.due = 10.0
+    assert scales.overweight(now=10.0) == 0
+    assert page.weighed_at == scales.due
+    growth = (scales.due - 10.0) * FASTEST * (os.cpu_count() or 1)
+    assert ROOMY * 0.99 < growth < ROOMY
+    assert scales.peak is None
+
+
+def test_close_to_its_limit_weighing_stays_cheap(
+    page: Any, scales: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two weighings lies a time that is long in comparison to what one takes."""
+    from ezpq_exec.engines import scales as module
+
+    clock = iter((1.0, 1.5))
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    begin(page, 5, module.weigh([os.getpid()], ROOMY) + 100 * MEBIBYTE)
+    scales.due = 10.0
+    assert scales.overweight(now=10.0) == 0
+    assert scales.due == 10.0 + 0.5 / module.SHARE
+
+
+def test_what_two_share_weighs_once(page: Any) -> None:
+    """By what is resident it would be twice as much, which says enough below the limit."""
+    from ezpq_exec.engines.scales import weigh
+
+    with mmap.mmap(-1, 64 * MEBIBYTE) as block:
+        block.write(b"." * len(block))
+        here, there = socket.socketpair()
+        child = os.fork()
+        if child == 0:
+            here.close()
+            there.send(bytes(block.find(b"-", 0) < 0))  # by now, it has seen all of it
+            there.recv(1)
+            os._exit(0)
+        there.close()
+        assert here.recv(1)
+        both = [os.getpid(), child]
+        try:
+            assert weigh(both, ROOMY) > weigh(both[:1], ROOMY) + 64 * MEBIBYTE
+            assert weigh(both, 1) < weigh(both[:1], ROOMY) + 48 * MEBIBYTE
+        finally:
+            here.close()
+            os.waitpid(child, 0)
+
+
+def test_a_process_that_is_gone_weighs_nothing() -> None:
+    from ezpq_exec.engines.scales import weigh
+
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert weigh([child], 0) == 0  # a zombie
+    os.waitpid(child, 0)
+    assert weigh([child], 0) == 0
+
+
+def test_the_keeper_is_told_only_of_what_it_would_miss() -> None:
+    """Where it will look soon enough for the next job's limit, too, no word is sent."""
+    from ezpq_exec.engines.worker import DEADLINE, WEIGH, Alarm
+
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def is_told(due: float, limit: int) -> bool:
+        alarm.weigh(due, limit, 100.0)
+        try:
+            return os.read(reader, 100) == DEADLINE.pack(WEIGH)
+        except BlockingIOError:
+            return False
+
+    alarm = Alarm(writer)
+    assert is_told(0.0, 500)
+    assert not is_told(101.0, 500)
+    assert not is_told(101.0, 700)
+    assert is_told(101.0, 600)  # it may be reckoned for 700
+    assert is_told(100.001, 600)  # in this instant it may find that nothing runs
+    assert is_told(0.0, 600)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_keeper_whose_worker_is_asked_to_end_waits_for_that_alone(page: Any) -> None:
+    """Deadlines that pass meanwhile, and weighings, would have it wake without end."""
+    from ezpq_exec.engines.keeper import Keeper
+
+    class Worker:
+        """One with a job that has a timeout and a limit."""
+
+        reason: str | None = None
+        wake_at = 10.0
+        scales: Any = None
+        due = 9.0
+
+    ours, theirs = socket.socketpair()
+    keeper: Any = Keeper(ours, page, -1)
+    worker = Worker()
+    worker.scales = worker
+    assert keeper._wake_at(worker) == 9.0
+    worker.reason = "KILLED"
+    assert keeper._wake_at(worker) is None
+    keeper._leave_by = 15.0
+    assert keeper._wake_at(worker) == 15.0
+    ours.close()
+    theirs.close()
+
+
+def test_descendants_are_found_to_any_depth() -> None:
+    """A child's child's child, too, whose forebears all live."""
+    from ezpq_exec.engines.tree import descendants
+
+    told, writer = os.pipe()
+    wait_here, stop = os.pipe()
+    before = descendants(os.getpid())
+    first = os.fork()
+    if first == 0:
+        os.close(stop)
+        for _ in range(2):
+            if os.fork():
+                break
+        os.write(writer, f"{os.getpid()} ".encode())
+        os.read(wait_here, 1)  # until the test is over
+        os._exit(0)
+    os.close(writer)
+    os.close(wait_here)
+    said = b""
+    while said.count(b" ") < 3:
+        said += os.read(told, 100)
+    found = descendants(os.getpid()) - before
+    os.close(stop)
+    os.waitpid(first, 0)
+    os.close(told)
+    assert found == {int(pid) for pid in said.split()}
+    assert descendants(first) == set()
