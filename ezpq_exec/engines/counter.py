@@ -14,7 +14,7 @@ from .segments import Pool
 from .shared import forget
 
 if sys.platform != "linux":
-    raise ImportError("parcels need Linux")
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Counter"]
 

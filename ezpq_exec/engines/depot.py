@@ -22,7 +22,7 @@ from .segments import Pool
 from .shared import Home
 
 if sys.platform != "linux":
-    raise ImportError("parcels need Linux")
+    raise ImportError("keepers need Linux")
 if TYPE_CHECKING:
     from .link import Link
 
