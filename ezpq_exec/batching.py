@@ -40,7 +40,7 @@ class Batch:
         began = time.monotonic()
         failures: dict[int, bytes] = {}
         if isinstance(packed, bytes):
-            results = self._run_together(pickle.loads(packed), failures)
+            results = self._run_together(pickle.loads(packed), failures)  # noqa: S301 - a part of a call
         else:
             results = [
                 None if piece is None else self._run_piece(at, piece, failures)
@@ -94,7 +94,7 @@ def _pack(values: list[Any]) -> tuple[Packed, dict[int, BaseException]]:
     if types <= _PERHAPS:
         try:
             together = packing.pack(values)
-        except Exception:
+        except Exception:  # noqa: S110
             pass  # it is found out below which of them
         else:
             if packing.names_nothing(together):

@@ -11,7 +11,9 @@ import contextlib
 import csv
 import errno
 import io
+import numbers
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,8 @@ from typing import Any
 __all__ = ["JobLog"]
 
 LONGEST_CELL = 131_072  # characters: what the csv module reads, unless told otherwise
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet may take for the beginning of a formula, wide forms included, wherever it skips blanks.
+_FORMULA = re.compile("\\s*[=+@\uff1d\uff0b\uff0d\uff20-]|[\t\r\n]").match
 
 
 class JobLog:
@@ -184,7 +187,7 @@ def _cell(value: object, escapes: bool) -> str:
     except BaseException as error:  # the user's class, which may raise what it likes
         text = f"<{type(value).__name__} whose text cannot be had: {type(error).__name__}>"
     text = text.replace("\0", "\\x00")
-    if escapes and isinstance(value, str) and text.startswith(_FORMULAS):
+    if escapes and _FORMULA(text) and not isinstance(value, numbers.Number):
         text = "'" + text
     if len(text) > LONGEST_CELL:
         note = f"… ({len(text):,} characters in all)"

@@ -166,7 +166,7 @@ class Lookahead(Attempts):
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
-        job.pid = slot.pid
+        job.pid, job.host = slot.pid, slot.host
         return Begin(job)
 
     def orphaned(self, slot: Slot, now: float) -> list[Command]:

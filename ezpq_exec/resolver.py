@@ -67,7 +67,8 @@ class Resolver:
 
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
-        if not outcome.packed or packing.is_quick(outcome.value):
+        is_quick = not outcome.packed or packing.is_quick(outcome.value)
+        if is_quick and outcome.output is None:
             self._resolve(job, outcome)
         else:
             self._decoder.send(functools.partial(self._resolve, job, outcome))
@@ -100,9 +101,7 @@ class Resolver:
         job.future = job.payload = None
         if future.was_resolved_alone():
             return
-        value, verdict = outcome.value, outcome.verdict
-        if outcome.packed:
-            value, verdict = self._unpack(outcome)
+        value, verdict = self._read(job, outcome)
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()
@@ -117,6 +116,11 @@ class Resolver:
             future.set_result(value)
         elif verdict is not Verdict.CANCELLED:
             future.set_exception(_after(outcome.context, value))
+
+    def _read(self, job: Job, outcome: Outcome) -> tuple[Any, Verdict]:
+        if outcome.output is not None:
+            job.output = outcome.output.read()
+        return self._unpack(outcome) if outcome.packed else (outcome.value, outcome.verdict)
 
     @staticmethod
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:

@@ -64,7 +64,7 @@ class Scheduler(Promises):
         slot = self.slot_of(job) if job.state is State.RUNNING else None
         if slot is not None:
             self.free(slot, True, now)
-            job.slot = job.pid = None
+            job.slot = job.pid = job.host = None
             job.attempt -= 1
         settled = self.settle(job, verdicts.cancelled(), now)
         after = [] if slot is None else self.follow_up(slot, now) or self.spread()
@@ -101,10 +101,13 @@ class Scheduler(Promises):
 
     def resize(self, count: int, now: float) -> list[Command]:
         """Let `count` jobs run at once; what runs beyond that is not interrupted."""
-        if self.closed:
-            return []
-        leaving = [command for slot in self.slots.resize(count) for command in self.let_go(slot)]
-        return leaving + self.dispatch(now)
+        self.slots.wanted = count
+        return self.fit(now)
+
+    def offered(self, count: int, now: float) -> list[Command]:
+        """The engine can run `count` jobs at once from now on, where that is its affair."""
+        self.slots.offered = count
+        return self.fit(now)
 
     def close(self, now: float, *, cancel: bool = False) -> list[Command]:
         """No further job will come; those that wait are still to run, or cancelled.
@@ -126,14 +129,16 @@ class Scheduler(Promises):
 
     # What the engine reports ----------------------------------------------------------------
 
-    def ready(self, index: int, pid: int | None, now: float) -> list[Command]:
+    def ready(
+        self, index: int, pid: int | None, now: float, host: str | None = None
+    ) -> list[Command]:
         """The worker of a slot waits for its first job."""
         self.workers["started"] += 1
         self.failed_starts = 0
         slot = self.slots.get(index)
         if slot is None:
             return []
-        slot.pid = pid
+        slot.pid, slot.host = pid, host
         if slot.phase is Phase.STARTING:
             self.free(slot, True, now)
         return self.follow_up(slot, now) or self.spread()
@@ -172,7 +177,7 @@ class Scheduler(Promises):
         concluded: list[Command] = []
         if job.state is not State.DONE:
             if job.condemned is not None:  # whoever was told that it will be killed is told no lie
-                loss = Loss(begun=outcome.started, ended=outcome.ended, pid=job.pid)
+                loss = Loss(outcome.started, outcome.ended, job.pid, output=outcome.output)
                 outcome = verdicts.condemned(job, loss)
             concluded = self.conclude(job, outcome, now)
         if begin is not None:

@@ -29,9 +29,10 @@ def _label(job: Job) -> str:
 def _outcome(verdict: Verdict, error: BaseException, loss: Loss | None = None) -> Outcome:
     if loss is None:
         return Outcome(verdict, error)
-    return Outcome(
-        verdict, error, started=loss.begun or 0.0, ended=loss.ended, exitcode=loss.exitcode
-    )
+    started = loss.begun or 0.0
+    outcome = Outcome(verdict, error, started=started, ended=loss.ended, exitcode=loss.exitcode)
+    outcome.output = loss.output
+    return outcome
 
 
 def _details(loss: Loss) -> str:

@@ -101,11 +101,49 @@ def test_what_has_no_text_or_too_much_breaks_no_row(path: Path) -> None:
 
 
 def test_formulas_can_be_neutralised(path: Path) -> None:
-    texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "plain", "1-1"]
+    bad = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@x",
+        "\tx",
+        "\rx",
+        "\nx",
+        " =1",
+        "\u3000=1",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20x",
+    ]
+    good = ["plain", "1-1", -5, -0.5, "", None, "'=1", " x", [-1]]
     with ezpq.Queue(1, job_runner=Thread, log_file=path, escape_formulas=True) as queue:
-        queue.map(same, [*texts, -5])
+        queue.map(same, [*bad, *good])
     found = [row["output"] for row in sorted(rows(path), key=lambda row: int(row["id"]))]
-    assert found == [*("'" + text for text in texts[:6]), "plain", "1-1", "-5"]
+    assert found[: len(bad)] == ["'" + text for text in bad]
+    assert found[len(bad) :] == ["" if value is None else str(value) for value in good]
+
+
+class Formula:
+    """Not a text, but written as one."""
+
+    def __str__(self) -> str:
+        return "=cmd|' /C calc'!A0"
+
+
+def test_any_objects_text_is_neutralised_wherever_it_stands(path: Path) -> None:
+    """Names, lanes, arguments and messages come from strangers, too."""
+    with ezpq.Queue(1, job_runner=Thread, log_file=path, escape_formulas=True) as queue:
+        queue.put(same, [Formula()], name="=name", lane="@lane")
+        queue.wait()
+    (row,) = rows(path)
+    assert (row["name"], row["lane"], row["output"]) == ("'=name", "'@lane", "'" + str(Formula()))
+
+
+def test_formulas_stay_as_they_are_where_nobody_asked(path: Path) -> None:
+    with ezpq.Queue(1, job_runner=Thread, log_file=path) as queue:
+        queue.map(same, ["=1+1"])
+    assert [row["output"] for row in rows(path)] == ["=1+1"]
 
 
 WRITER = """

@@ -18,7 +18,7 @@ LAYERS = [
     "history lanes backlog deadlines commands reports slots idleness verdicts sizing",
     "decisions attempts lookahead promises scheduler ending stats packing batching inbox exitorder",
     "engines.*",
-    "courier loglistener exits mailbox places gate condition offers handed resolver loop whereabouts desk",
+    "courier loglistener exits mailbox places gate condition offers handed resolver hearing loop whereabouts desk",
     "excerpt extras progress",
     "future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",

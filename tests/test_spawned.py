@@ -28,7 +28,7 @@ from ezpq_exec import (
     Verdict,
     WorkerDied,
 )
-from ezpq_exec.engines import attendant
+from ezpq_exec.engines import sockets
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.channel import HEADER
 from ezpq_exec.engines.spawned import SpawnedEngine
@@ -668,7 +668,7 @@ def test_a_socket_is_shared_with_the_process_that_starts(monkeypatch: pytest.Mon
     from multiprocessing.context import set_spawning_popen
 
     monkeypatch.setattr(socket, "fromshare", bytes.decode, raising=False)
-    handed = attendant.portable(Sock())  # type: ignore[arg-type]
+    handed = sockets.portable(Sock())  # type: ignore[arg-type]
     set_spawning_popen(Popen())  # type: ignore[arg-type]
     try:
         rebuild, args = handed.__reduce__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import signal
@@ -164,6 +165,37 @@ STUBBORN: dict[str, Callable[[], None]] = {
     "stops itself": stop_itself,
     "holds the GIL": hold_the_gil,
 }
+
+
+# In C -----------------------------------------------------------------------------------------
+
+
+def read_in_c(gate: str, holds_gil: bool) -> int:
+    """Wait in a call of C's library until a byte comes, with the GIL or without; how many came."""
+    libc = (ctypes.PyDLL if holds_gil else ctypes.CDLL)(None)
+    passes = os.open(f"{gate}/passes", os.O_RDONLY)
+    byte = ctypes.create_string_buffer(1)
+    say(gate, os.getpid())
+    try:
+        return int(libc.read(passes, byte, 1))
+    finally:
+        os.close(passes)
+
+
+def poll_in_c(gate: str) -> tuple[int, str | None]:
+    """Wait in a call of C's library that a signal ends; what it gave, and its error."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    say(gate, os.getpid())
+    answer = libc.poll(None, 0, -1)
+    return answer, errno.errorcode.get(ctypes.get_errno())
+
+
+def sleep_and_measure(gate: str, seconds: float) -> float:
+    """Sleep as Python does; for how many seconds that was."""
+    say(gate, os.getpid())
+    begun = time.monotonic()
+    time.sleep(seconds)
+    return time.monotonic() - begun
 
 
 # Trees: each says the pids that it is responsible for, then waits to be killed ------------------

@@ -24,12 +24,11 @@ from .channel import Channel
 from .children import disown_in_forks
 from .deafness import deafen
 from .messages import Died
+from .sockets import TCP, pair, portable
 
-__all__ = ["PATIENCE", "Attendant", "portable"]
+__all__ = ["PATIENCE", "Attendant"]
 
 PATIENCE = 5.0  # seconds for a worker to leave by itself
-
-_TCP = (socket.AF_INET, socket.AF_INET6)
 
 _log = logging.getLogger("ezpq_exec")
 
@@ -66,9 +65,14 @@ class Attendant:
         self._is_up = threading.Event()  # or failed to come up
         self._is_gone = threading.Event()
         self._killers: list[threading.Thread] = []
-        ours, theirs = _pair()
+        ours, theirs = pair()
+        try:
+            self._lifeline, end = pair()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         self.channel = Channel(ours)
-        self._lifeline, end = _pair()
         _lifelines.add(self._lifeline)
         self._thread = threading.Thread(
             target=self._attend, args=(theirs, end), name=f"ezpq_exec-attendant-{slot}"
@@ -115,7 +119,7 @@ class Attendant:
         """
         if not self.number:
             return None
-        if self.channel.sock.family in _TCP:
+        if self.channel.sock.family in TCP:
             return self.began or self.channel.moved_at
         return self.began or None
 
@@ -234,36 +238,6 @@ def _freeze(pid: int) -> None:
             os.kill(pid, signal.SIGSTOP)
         except ProcessLookupError:
             pass  # it has just gone
-
-
-class _Shared:
-    """A socket on its way to a process that is being started, where it arrives as one (Windows).
-
-    Left to itself, multiprocessing would run a server for that.
-    """
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from multiprocessing.context import get_spawning_popen
-
-        popen: Any = get_spawning_popen()
-        return vars(socket)["fromshare"], (self._sock.share(popen.pid),)
-
-
-def portable(sock: socket.socket) -> Any:
-    """A socket in the form in which it can be an argument of a process."""
-    return _Shared(sock) if hasattr(socket, "fromshare") else sock
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    """Two sockets that are connected; of TCP where there is nothing else (Windows)."""
-    pair = socket.socketpair()
-    for sock in pair:
-        if sock.family in _TCP:  # small frames are not to wait
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return pair
 
 
 # The lifelines that end with this process; a fork of it must not hold them.

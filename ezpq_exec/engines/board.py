@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import threading
 
 __all__ = ["Board", "Ticket", "begin"]
@@ -37,8 +38,11 @@ class Board:
     """
 
     def __init__(self) -> None:
+        if sys.platform != "linux":
+            raise OSError("pages that are found by /proc need Linux")
         self._descriptor = os.memfd_create("ezpq_exec-board")
         try:
+            os.fchmod(self._descriptor, 0o600)
             os.ftruncate(self._descriptor, _SIZE)
             self._page = mmap.mmap(self._descriptor, _SIZE)
         except BaseException:

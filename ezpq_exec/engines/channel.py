@@ -38,9 +38,10 @@ class Kind:
     BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
     HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
     LOGGED = 9  # to the parent: a job has logged something
+    CAPTURE = 11  # to the worker, in its queue: files for the next job's output are on the stream
     WARNED = 10  # to the parent: a job was warned of something
-    PARCEL = 11  # in a queue, or on the stream to the parent: the next parcel is the message
-    TIDY = 12  # to the worker: what it need not keep
+    PARCEL = 12  # in a queue, or on the stream to the parent: the next parcel is the message
+    TIDY = 13  # to the worker: what it need not keep
 
 
 NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mistaken for none in hand

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from .. import packing
@@ -32,12 +34,10 @@ class Counter:
         self._packer = Packer(self._pool)
         self._kept = Kept()
 
-    def next(self) -> Frame | None:
-        """The parcel that was announced; None if there will be none."""
-        try:
-            return receive(self._sock)
-        except (EOFError, ConnectionError):
-            return None
+    def next(self) -> Iterator[Frame]:
+        """The parcel that was announced, which is kept by none but whoever takes it."""
+        with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
+            yield receive(self._sock)
 
     def open(self, arrival: Arrival) -> tuple[Any, Any, Any]:
         """Function, args and kwargs of a call that came as a parcel."""

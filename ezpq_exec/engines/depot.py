@@ -11,15 +11,15 @@ import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import packing
-from ..jobs import Call
+from ..jobs import Call, Outcome, Verdict
+from ..reports import Finished
 from .channel import NO_TICKET, Frame, Kind, header
 from .parcels import LARGE, Kept, Packer, Parcel, receive
 from .segments import Pool
-from .shared import Home
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -44,10 +44,10 @@ def most_lent() -> int:
 
 
 class Depot:
-    """Of one engine. `home` is told when shared objects go."""
+    """Of one engine, whose wait `wake` ends."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = weakref.ref(home)
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
         self._pool = Pool(_MOST_KEPT, _MOST_BYTES, most_lent())
         self._packer = Packer(self._pool)
         self._used_at = 0.0
@@ -66,20 +66,29 @@ class Depot:
         self._use()
         return parcel
 
-    def send(self, link: Link, parcel: Parcel, head: bytes) -> None:
-        """Send a call.
-
-        Raises:
-            OSError: the worker is gone, or there are too many descriptors on their way.
-        """
+    def send(self, link: Link, parcel: Parcel, head: bytes) -> Finished | None:
+        """Send a call; or if there are too many descriptors on their way, say how it ended."""
         self._use()
         link.parcel = parcel
         if link.parcels is None or link.queue is None:
-            raise BrokenPipeError
-        for block in parcel.send(link.parcels, head, link.blocks):
-            block.homes[id(self)] = self._home
+            return None
+        try:
+            news = parcel.send(link.parcels, head, link.blocks)
+        except ConnectionError:
+            return None  # the worker is gone, of which the keeper will tell
+        except OSError as failure:  # for this job alone
+            number, now = link.number, time.monotonic()
+            link.ticket = link.number = 0
+            link.parcel = None
+            outcome = Outcome(Verdict.RAISED, failure, started=now, ended=now, exitcode=1)
+            return Finished(link.slot, number, outcome, True)
+        for block in news:
+            block.homes[id(self)] = weakref.ref(self)
             link.maybe.add(block.number)
+        if link.channel is not None:
+            link.channel.moved_at = time.monotonic()
         link.queue.send(header(NO_TICKET, Kind.PARCEL, b""))
+        return None
 
     def receive(self, link: Link) -> Frame | None:
         """An answer that was announced."""
@@ -99,9 +108,10 @@ class Depot:
         link.parcel = None
 
     def forget(self, number: int) -> None:
-        """As `Home.forget`; whoever calls it wakes the engine."""
+        """See `Home.forget`."""
         self._gone.append(number)
         self.is_in_use = True
+        self._wake()
 
     def patience(self, timeout: float | None) -> float | None:
         """How long the loop may sleep, that may otherwise for `timeout` seconds."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
+from .capture import Capture
 from .channel import Channel
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
@@ -46,12 +47,14 @@ class Link:
         self.number = 0
         self.tasks = 0
         self.is_large = False  # the job went by the stream
+        self.outgrown = False  # the worker has more memory than it may keep, and is to get no more
         self.pid: int | None = None
         self.ready = False
         self.lock = threading.Lock()  # guards that the channel is not closed while sent to
         self.orphan = False
         self.closed = False
         self.channel: Channel | None = None
+        self.capture: Capture | None = None  # of what the job writes
         self.queue: JobQueue | None = None
         self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
         self.handed = 0  # the job that a submitting thread handed over last
@@ -112,7 +115,7 @@ class Link:
             data, fds = b"", []
         if not data:
             raise EOFError
-        kind, *values = pickle.loads(data)
+        kind, *values = pickle.loads(data)  # noqa: S301 - the keeper's, by the same
         socks = [socket.socket(fileno=descriptor) for descriptor in fds]
         return _MESSAGES[kind](*values), socks
 
@@ -139,6 +142,7 @@ class Link:
         self.queue = JobQueue(entry, exit_end)
         self.pid = born.pid
         self.tasks = 0
+        self.outgrown = False
         if self.keeper is None:
             try:
                 self.keeper = os.pidfd_open(born.keeper)
@@ -167,7 +171,7 @@ class Link:
     def may_queue(self) -> bool:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
         is_in_use = self.number != 0 and self.tasks > 0
-        return is_in_use and not self.is_large and not self.line_is_held
+        return is_in_use and not (self.is_large or self.line_is_held or self.outgrown)
 
     def recall(self) -> list[int]:
         """Take back what has not begun; the numbers of those jobs.

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Outcome, Verdict
+from ..jobs import Output, Verdict
 from ..reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
@@ -28,6 +28,7 @@ from .messages import Born, Died, Dumped
 from .parcels import Parcel
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
+from .wear import outgrown
 from .worker import surroundings
 
 if sys.platform != "linux":
@@ -40,9 +41,11 @@ class Lives(PicklingEngine):
     """The links by slot, and what is heard over them. `ProcessEngine` gives the orders."""
 
     _board: Switchboard[Link]
+    _depot: Depot
     _setup = Setup()
 
     def __init__(self) -> None:
+        self._recycles = False  # its workers may be replaced after a job
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -51,12 +54,6 @@ class Lives(PicklingEngine):
         self._told: set[int] = set()  # slots of which these are: one report a slot at a time
         self._late: list[tuple[Link, Died | None]] = []  # deaths to be told of next time
         self._closing = False
-        self._depot = Depot(self)
-
-    def forget(self, number: int) -> None:
-        """A shared object is gone. Called by any thread, and by finalizers."""
-        self._depot.forget(number)
-        self._board.ring()
 
     def _on_channel(self, link: Link, event: int) -> None:
         channel = link.channel
@@ -95,16 +92,25 @@ class Lives(PicklingEngine):
         number = link.number
         link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
         link.tasks += 1
-        worn = link.tasks == self._setup.max_tasks_per_child
+        worn = self._recycles and self._is_worn(link, frame)
         if link.parcel is not None:
             self._depot.answered(link, frame)
-        self._report(Finished(link.slot, number, outcome_of(frame), not worn))
+        outcome = outcome_of(frame)
+        if link.capture is not None:
+            outcome.output = self._output(link)
+        self._report(Finished(link.slot, number, outcome, not worn))
         self._stop_listening(link)
         if link.line is not None:
             link.line.hang_up()
         if worn:
             link.order("renew")
             self._part(link)
+
+    def _is_worn(self, link: Link, answer: Frame) -> bool:
+        """Whether the worker is to leave; not before it has done what it has already been given."""
+        link.outgrown = outgrown(self._setup, answer, link.pid)
+        too_large = link.outgrown and not link.number
+        return too_large or link.tasks == self._setup.max_tasks_per_child
 
     def _listen(self, link: Link) -> None:
         """Nobody waits on the line any more, where the answer may come all the same."""
@@ -194,7 +200,12 @@ class Lives(PicklingEngine):
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
-        self._report(Lost(link.slot, obituary.loss(died, begun)))
+        self._report(Lost(link.slot, obituary.loss(died, begun, self._output(link))))
+
+    @staticmethod
+    def _output(link: Link) -> Output | None:
+        output, link.capture = link.capture, None
+        return output
 
     def _on_tombstone(self, link: Link, event: int) -> None:
         """The keeper and all below it are gone; or the root is, and the keeper goes on alone."""
@@ -217,7 +228,8 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            loss = Loss(begun, time.monotonic(), pid, -signal.SIGKILL, "SIGKILL", reason)
+            ended, output = time.monotonic(), self._output(link)
+            loss = Loss(begun, ended, pid, -signal.SIGKILL, "SIGKILL", reason, output=output)
             self._report(Lost(slot, loss))
             self.start(slot)
         else:
@@ -243,7 +255,9 @@ class Lives(PicklingEngine):
             queue.send(head + body)  # in vain if the worker is gone, of which the keeper will tell
             return
         if isinstance(body, Parcel):
-            self._send_parcel(link, head, body)
+            refused = self._depot.send(link, body, head)
+            if refused is not None:
+                self._report(refused)
             return
         queue.send(header(0, Kind.BEHIND, b""))
         try:
@@ -251,18 +265,6 @@ class Lives(PicklingEngine):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
             pass  # the same
-
-    def _send_parcel(self, link: Link, head: bytes, parcel: Parcel) -> None:
-        try:
-            self._depot.send(link, parcel, head)
-        except ConnectionError:
-            pass  # the worker is gone, of which the keeper will tell
-        except OSError as failure:  # for this job alone
-            number, now = link.number, time.monotonic()
-            link.ticket = link.number = 0
-            link.parcel = None
-            outcome = Outcome(Verdict.RAISED, failure, started=now, ended=now, exitcode=1)
-            self._report(Finished(link.slot, number, outcome, True))
 
     def _part(self, link: Link) -> None:
         if link.channel is not None:

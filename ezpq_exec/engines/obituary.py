@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from ..errors import WorkerDied
-from ..jobs import Verdict
+from ..jobs import Output, Verdict
 from ..reports import Loss
 from .messages import Died
 
@@ -21,8 +21,11 @@ def _signal_name(exitcode: int | None) -> str | None:
         return f"signal {-exitcode}"
 
 
-def loss(died: Died, begun: float | None) -> Loss:
-    """A worker's loss, as its keeper told it; `begun`: when it began what it had in hand."""
+def loss(died: Died, begun: float | None, output: Output | None = None) -> Loss:
+    """A worker's loss, as its keeper told it.
+
+    `begun`: when it began what it had in hand; `output`: what that wrote.
+    """
     return Loss(
         begun=begun,
         ended=died.ended,
@@ -33,6 +36,7 @@ def loss(died: Died, begun: float | None) -> Loss:
         stack=died.stack,
         survivors=died.survivors,
         peak=died.peak,
+        output=output,
     )
 
 

@@ -38,6 +38,7 @@ class Page:
     def allocate() -> int:
         """A descriptor of fresh shared memory, which the caller closes once all have mapped it."""
         descriptor = os.memfd_create("ezpq_exec-page")
+        os.fchmod(descriptor, 0o600)
         os.ftruncate(descriptor, _SIZE)
         return descriptor
 

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, Union
 
+from .. import packing
 from .channel import HEADER, Bytes, Frame, Reader
 from .mappings import Mapping, Mode, locate, view
 from .segments import HEAD, Lease, Pool, room_for
@@ -211,7 +212,7 @@ class Arrival:
     """
 
     def __init__(self, message: Bytes, fds: list[int], lease: Lease | None = None) -> None:
-        self._content = Content(*pickle.loads(message))
+        self._content = Content(*packing.unpack(message))
         self._fds = fds
         self._pid = os.getpid()
         self._lease = lease

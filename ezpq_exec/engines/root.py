@@ -116,7 +116,8 @@ class _Root:
         control, tombstone, page, stdout, stderr = fds
         if pid == 0:
             os.close(tombstone)
-            self._serve_as_child(pickle.loads(data), control, page, (stdout, stderr))
+            name = pickle.loads(data)  # noqa: S301 - the parent's, by an inherited socket
+            self._serve_as_child(name, control, page, (stdout, stderr))
             return True
         self._tombstones[pid] = tombstone
         for descriptor in (control, page, stdout, stderr):

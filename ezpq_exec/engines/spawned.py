@@ -15,7 +15,6 @@ worker takes as long to start as an interpreter does.
 from __future__ import annotations
 
 import selectors
-import socket
 import threading
 from collections import deque
 from typing import Any
@@ -23,13 +22,14 @@ from typing import Any
 from .. import packing
 from ..jobs import Verdict
 from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
-from . import obituary
+from . import obituary, wear
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
 from .base import Capabilities, Setup
 from .channel import Frame, Kind, header
 from .lone import no_initializer
 from .pickling import PicklingEngine
+from .sockets import pair
 from .worker import surroundings
 
 __all__ = ["SpawnedEngine"]
@@ -54,10 +54,11 @@ class SpawnedEngine(PicklingEngine):
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
+        wear.check(setup)
         self._setup = setup
         self._initializer = packing.pack((setup.initializer or no_initializer, setup.initargs))
         self._selector = selectors.DefaultSelector()
-        self._bell, self._ear = socket.socketpair()
+        self._bell, self._ear = pair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
         self._selector.register(self._ear, _IN)
@@ -208,6 +209,7 @@ class SpawnedEngine(PicklingEngine):
         attendant.number = 0
         attendant.tasks += 1
         worn = attendant.tasks == self._setup.max_tasks_per_child
+        worn = worn or wear.outgrown(self._setup, frame, attendant.pid)
         slot = attendant.slot
         self._reports.append(Finished(slot, frame.number, outcome_of(frame), not worn))
         if worn:

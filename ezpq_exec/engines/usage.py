@@ -8,6 +8,8 @@ import time
 
 __all__ = ["resident", "usage"]
 
+_LINUX = sys.platform == "linux"
+
 if sys.platform == "win32":
 
     def usage() -> tuple[float, int]:
@@ -28,11 +30,28 @@ else:
 
 
 def resident(pid: int) -> int:
-    """The bytes of memory that a process has, what it shares included; 0 if it is gone."""
+    """The bytes of memory that a process has, what it shares included; 0 if it is gone.
+
+    Raises:
+        ImportError: this is not Linux, and psutil is not installed.
+    """
+    return _from_proc(pid) if _LINUX else _by_psutil(pid)
+
+
+def _from_proc(pid: int) -> int:
     if sys.platform == "win32":
-        raise NotImplementedError("keepers need Linux")
+        raise NotImplementedError("there is no /proc")
     try:
         with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
             return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")
     except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _by_psutil(pid: int) -> int:
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
         return 0

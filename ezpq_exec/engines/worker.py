@@ -9,6 +9,7 @@ parent is told of each job that begins.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import packing
 from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
+from .outlet import Outlet, flush
 from .parcels import Arrival, Parcel
 from .usage import usage
 from .wire import Wire
@@ -34,7 +36,6 @@ __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
 WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
-_ELSEWHERE = (Kind.BEHIND, Kind.PARCEL)  # the message is
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
 
@@ -84,7 +85,8 @@ def serve(
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
     wire = Wire(sock)
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, counter):
+    outlet = Outlet()
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, outlet, counter):
         if frame.kind != Kind.CALL:
             if not _obey(frame, wire, counter):
                 return
@@ -102,7 +104,7 @@ def serve(
         wire.job = 0
         del frame
         cpu, rss = usage()
-        _flush()
+        outlet.flush()
         if page is not None:
             if page.condemned == number:
                 _await_death()
@@ -137,7 +139,11 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
 
 
 def _messages(
-    queue: socket.socket, sock: socket.socket, page: Page | None, counter: Counter | None
+    queue: socket.socket,
+    sock: socket.socket,
+    page: Page | None,
+    outlet: Outlet,
+    counter: Counter | None,
 ) -> Iterator[Frame]:
     """What the parent sends by the queue, and on the stream and as parcels behind it."""
     behind = _frames(sock)
@@ -145,12 +151,18 @@ def _messages(
     while True:
         fetched = page is not None and page.was_fetched
         frame = next_message(queue, lookout if fetched else None)
-        if frame is not None and frame.kind in _ELSEWHERE:
-            is_parcel = frame.kind == Kind.PARCEL
-            frame = counter.next() if is_parcel and counter is not None else next(behind, None)
         if frame is None:
             return
-        yield frame
+        if frame.kind == Kind.CALL:
+            yield frame
+        elif frame.kind == Kind.BEHIND:  # it is large, and is not to be kept here while it is used
+            yield from itertools.islice(behind, 1)
+        elif frame.kind == Kind.PARCEL and counter is not None:
+            yield from counter.next()
+        elif frame.kind == Kind.CAPTURE:
+            outlet.turn(sock)
+        else:
+            yield frame
         del frame
 
 
@@ -237,7 +249,7 @@ def _set_up(wire: Wire, frame: Frame) -> bool:
         kind, body = Kind.READY, b""
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
-    _flush()
+    flush()
     return wire.answer(header(os.getpid(), kind, body), body) and kind == Kind.READY
 
 
@@ -265,14 +277,6 @@ def _imitate(parent: Mapping[str, Any]) -> None:
     if parent["cwd"] is not None:
         with contextlib.suppress(OSError):  # removed meanwhile: then there is none to be in
             os.chdir(parent["cwd"])
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, ValueError, OSError):
-            pass  # None, or closed by a job, or its reader is gone
 
 
 def _await_death() -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from conftest import Maker, eventually
-from ezpq_exec import JobKilled, PriorityExecutor, UnsupportedOption, WorkerDied
+from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor, UnsupportedOption, WorkerDied
 from gates import PATIENCE, Gate, hold
 from workload import (
     add,
@@ -22,6 +22,9 @@ from workload import (
     hold_and_return,
     hold_at_sigterm,
     hold_the_gil,
+    poll_in_c,
+    read_in_c,
+    sleep_and_measure,
 )
 
 
@@ -98,6 +101,60 @@ def test_a_job_that_is_a_function_in_c_is_said_to_be_one(
     assert eventually(lambda: "not written in Python" in str(stacks(executor)))
     fifo.write_bytes(b"x")
     executor.submit(os.close, opened.result(PATIENCE)).result(PATIENCE)
+
+
+@pytest.mark.needs("dumps", "isolates")
+@pytest.mark.parametrize("holds_gil", [True, False])
+def test_a_job_blocked_in_c_is_shown_and_goes_on(
+    make_executor: Maker, gate: Gate, holds_gil: bool
+) -> None:
+    """With the GIL or without: where Python called C; and the call is restarted."""
+    executor = make_executor(1)
+    future = executor.submit(read_in_c, gate.path, holds_gil)
+    (pid,) = gate.pids()
+    assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
+    for _ in range(3):
+        (stack,) = stacks(executor).values()
+        assert stack is not None
+        assert stack.splitlines()[1].endswith(" in read_in_c")
+    gate.open()
+    assert future.result(PATIENCE) == 1
+
+
+@pytest.mark.needs("stacks", "kills", "isolates")
+@pytest.mark.parametrize("holds_gil", [True, False])
+def test_a_timeout_tells_where_in_c_it_was(
+    make_executor: Maker, gate: Gate, holds_gil: bool
+) -> None:
+    executor = make_executor(1)
+    future = executor.options(timeout=0.5).submit(read_in_c, gate.path, holds_gil)
+    error = future.exception(PATIENCE)
+    assert isinstance(error, JobTimeout)
+    assert error.stack is not None
+    assert error.stack.splitlines()[1].endswith(" in read_in_c")
+
+
+@pytest.mark.needs("dumps", "isolates")
+def test_a_call_in_c_that_does_not_expect_signals_is_disturbed(
+    make_executor: Maker, gate: Gate
+) -> None:
+    """As the page on engines says: `poll` and the like end early, with EINTR."""
+    executor = make_executor(1)
+    future = executor.submit(poll_in_c, gate.path)
+    gate.heard()
+    while not future.done():  # it may not have come to the call at the first time
+        executor.dump()
+    assert future.result(PATIENCE) == (-1, "EINTR")
+
+
+@pytest.mark.needs("dumps", "isolates")
+def test_waiting_as_python_does_is_not_disturbed(make_executor: Maker, gate: Gate) -> None:
+    executor = make_executor(1)
+    future = executor.submit(sleep_and_measure, gate.path, 0.5)
+    gate.heard()
+    while not future.done():
+        executor.dump()
+    assert future.result(PATIENCE) >= 0.5
 
 
 @pytest.mark.needs("dumps")

@@ -132,6 +132,54 @@ with executor() as ex:
     assert "KeyboardInterrupt" in text
 
 
+def test_a_second_ctrl_c_leaves_a_block_inside_asyncio(gate: Gate, tmp_path: Path) -> None:
+    """There the first is a cancellation, for which a block waits for its jobs."""
+    code = """
+import asyncio
+
+async def main():
+    with executor() as ex:
+        fs = [ex.submit(hold, GATE) for _ in range(6)]
+        tell("ready")
+        await asyncio.wrap_future(fs[0])
+
+asyncio.run(main())
+"""
+    with started(code, gate.path, folder=tmp_path) as program:
+        program.heard("ready")
+        gate.heard(2)
+        program.blocks()
+        program.watch()
+        program.ctrl_c()
+        program.ends_while(program.ctrl_c)
+        program.all_end()
+
+
+@pytest.mark.parametrize("lender", ["loky", "pool"])
+@pytest.mark.parametrize("form", [IN_BLOCK, PLAIN], ids=["with", "plain"])
+def test_ctrl_c_ends_a_program_over_borrowed_processes(
+    lender: str, form: str, gate: Gate, tmp_path: Path
+) -> None:
+    """Its workers hear it, too, which ends their jobs; others may have begun by then, so again."""
+    make = {
+        "loky": "import loky; lender = loky.get_reusable_executor(2)",
+        "pool": "import concurrent.futures as c, multiprocessing as m\n"
+        "lender = c.ProcessPoolExecutor(2, m.get_context('spawn'))",
+    }[lender]
+    code = form.replace("executor(max_pending=8)", "PriorityExecutor(2, engine=lender)")
+    code = code.format(place="fs[0].result()")
+    indented = "\n".join("    " + line for line in (make + code).splitlines())
+    code = f"if __name__ == '__main__':\n{indented}\n"
+    with started(code, gate.path, folder=tmp_path) as program:
+        program.heard("ready")
+        gate.heard(2)
+        program.blocks()
+        program.watch()
+        program.ctrl_c()
+        program.ends_while(program.ctrl_c)
+        program.all_end()
+
+
 @pytest.mark.parametrize("how", ["-m", "-c", "terminal"])
 @pytest.mark.parametrize("form", [IN_BLOCK, PLAIN], ids=["with", "plain"])
 def test_however_the_program_was_started(how: str, form: str, gate: Gate, tmp_path: Path) -> None:

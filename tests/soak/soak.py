@@ -94,7 +94,7 @@ class Soak:
             patience = dice.choice([None, 0.0, 0.0005, 0.01])
             try:
                 future.exception(patience)
-            except BaseException:  # what it is, is checked by the callback
+            except BaseException:  # noqa: S110 - what it is, is checked by the callback
                 pass
         if not early:
             future.add_done_callback(done)
