@@ -257,6 +257,10 @@ class Arrival:
         at, begin, size = content.main
         return load(sources[at][begin : begin + size], parts)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """On its way to another host, it has all with it."""
+        return Carried, self.open(_gathered, Mode.COPY)
+
     def __del__(self) -> None:
         if sys.platform != "linux":  # elsewhere there are none
             raise NotImplementedError
@@ -265,6 +269,32 @@ class Arrival:
             os.pwrite(self._fds[0], b"\0", 0)
         for fd in self._fds:
             os.close(fd)
+
+
+def _gathered(main: Any, parts: list[memoryview]) -> tuple[bytes, list[bytearray]]:
+    return bytes(main), [bytearray(part) for part in parts]
+
+
+class Carried(Arrival):
+    """What was in a parcel, by value."""
+
+    def __init__(self, main: bytes, parts: list[bytearray]) -> None:
+        self._main = main
+        self._parts = parts
+
+    def __len__(self) -> int:
+        """See `Arrival`."""
+        return LARGE + sum(map(len, self._parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Carried, (self._main, self._parts)
+
+    def open(self, load: Callable[[Any, list[memoryview]], Any], mode: Mode) -> Any:
+        """See `Arrival.open`."""
+        return load(self._main, [memoryview(part) for part in self._parts])
+
+    def __del__(self) -> None:
+        """Nothing is to be let go of."""
 
 
 def receive(sock: socket.socket, lease: Lease | None = None) -> Frame:

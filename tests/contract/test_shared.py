@@ -61,9 +61,8 @@ def test_what_is_done_to_the_original_later_does_not_reach_it(make_executor: Mak
         assert executor.submit(work.describe, zeros).result(PATIENCE)[1] == 0
 
 
-@pytest.mark.lacks("borrows")
 def test_each_process_unpickles_it_once(make_executor: Maker, engine_name: str) -> None:
-    if engine_name == "spawned":
+    if engine_name not in ("processes", "threads"):
         pytest.skip("there, it goes by value")
     executor = make_executor(2)
     with executor.share([np.zeros(SIZE)]) as zeros:
@@ -155,9 +154,10 @@ def drop() -> None:
     work.KEPT.clear()
 
 
-@pytest.mark.needs("whole_tree")
-def test_memory_goes_with_the_handle(make_executor: Maker) -> None:
+def test_memory_goes_with_the_handle(make_executor: Maker, engine_name: str) -> None:
     """In all workers, and here; also where nobody closed it."""
+    if engine_name != "processes":
+        pytest.skip("there, it goes by value")
     executor = make_executor(1)
     before, here = executor.submit(work.held).result(PATIENCE), work.held()
     for close in (True, False):
@@ -172,9 +172,10 @@ def test_memory_goes_with_the_handle(make_executor: Maker) -> None:
         assert eventually(lambda: work.held() == here)
 
 
-@pytest.mark.needs("whole_tree")
-def test_a_hundred_jobs_make_one_copy(make_executor: Maker) -> None:
+def test_a_hundred_jobs_make_one_copy(make_executor: Maker, engine_name: str) -> None:
     """Nothing but the handle's own segment is ever there."""
+    if engine_name != "processes":
+        pytest.skip("there, it goes by value")
     executor = make_executor(2)
     before = work.segments_open()
     with executor.share(np.ones(SIZE)) as ones:
