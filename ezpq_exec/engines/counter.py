@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import packing
+from .arrivals import Arrival, receive
 from .channel import Frame
 from .mappings import Mode
-from .parcels import LARGE, Arrival, Kept, Packer, Parcel, receive
+from .parcels import LARGE, Kept, Packer, Parcel
 from .segments import Pool
 from .shared import forget
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from .. import packing
 from ..jobs import Call, Outcome, Verdict
 from ..reports import Finished
+from .arrivals import receive
 from .channel import NO_TICKET, Frame, Kind, header
-from .parcels import LARGE, Kept, Packer, Parcel, receive
+from .parcels import LARGE, Kept, Packer, Parcel
 from .segments import Pool
 
 if sys.platform != "linux":
@@ -87,7 +88,8 @@ class Depot:
             link.maybe.add(block.number)
         if link.channel is not None:
             link.channel.moved_at = time.monotonic()
-        link.queue.send(header(NO_TICKET, Kind.PARCEL, b""))
+        if not link.queue.send(header(NO_TICKET, Kind.PARCEL, b"")):
+            link.kill_keeper()  # out of memory: there is no other way to that worker
         return None
 
     def receive(self, link: Link) -> Frame | None:

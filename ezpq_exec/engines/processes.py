@@ -84,7 +84,7 @@ class ProcessEngine(Lives):
         """See `Engine.start`."""
         try:
             link = Link(slot)
-        except OSError as failure:  # out of descriptors, memory or processes
+        except (OSError, RuntimeError) as failure:  # no more descriptors, memory, or threads
             self._report(Unstartable(slot, failure))
             return
         self._links[slot] = link
@@ -102,7 +102,12 @@ class ProcessEngine(Lives):
         link.number = number
         link.is_large = len(payload) > SMALL
         head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
-        self._send(link, head, payload)
+        if link.is_large and isinstance(payload, Parcel):
+            refused = self._depot.send(link, payload, head)
+            if refused is not None:
+                self._report(refused)
+        else:
+            self._send(link, head, payload)
 
     def run_within(
         self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
