@@ -92,16 +92,16 @@ class Depot:
             link.kill_keeper()  # out of memory: there is no other way to that worker
         return None
 
-    def receive(self, link: Link) -> Frame | None:
-        """An answer that was announced."""
+    def receive(self, link: Link) -> list[Frame]:
+        """The answer that was announced, as a list of one; of none, if the worker is gone."""
         self._use()
         link.has_segments = True
         if link.parcels is None:
-            return None
+            return []
         try:
-            return receive(link.parcels, None if link.parcel is None else link.parcel.lease)
+            return [receive(link.parcels, None if link.parcel is None else link.parcel.lease)]
         except (EOFError, OSError):
-            return None
+            return []
 
     def answered(self, link: Link, frame: Frame) -> None:
         """The call that was sent last has ended."""

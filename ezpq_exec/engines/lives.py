@@ -96,9 +96,8 @@ class Lives(PicklingEngine):
         elif frame.number == link.ticket:
             self._finish(link, frame)
         elif frame.kind == Kind.PARCEL:
-            parcel = self._depot.receive(link)
-            if parcel is not None:
-                self._answer(link, parcel)
+            for answer in self._depot.receive(link):
+                self._answer(link, answer)
 
     def _finish(self, link: Link, frame: Frame) -> None:
         if link.parcel is not None:
