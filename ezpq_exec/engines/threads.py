@@ -16,7 +16,6 @@ from ..inbox import Inbox
 from ..jobs import Call, Outcome, Verdict
 from ..reports import Finished, Ready, Report, Stopped, Unstartable
 from .base import Capabilities, Engine, Setup
-from .shared import opened
 
 __all__ = ["ThreadEngine"]
 
@@ -61,10 +60,6 @@ class ThreadEngine(Engine):
                 f"threads (got {setup.max_tasks_per_child!r})"
             )
         self._setup = setup
-
-    def pack(self, call: Call, packed_function: Any = None) -> Call:
-        """See `Engine.pack`."""
-        return opened(call)
 
     def start(self, slot: int) -> None:
         """See `Engine.start`."""
