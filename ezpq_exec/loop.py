@@ -34,7 +34,7 @@ from .commands import (
     Unpack,
 )
 from .condition import SharedCondition
-from .engines.base import Engine
+from .engines.base import Engine, end
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing
@@ -282,7 +282,5 @@ class Loop:
             job.state = State.DONE
             if job.future is not None:
                 self._resolver.settle(job, verdicts.broken(broken))
-        self._engine.close(kill=True)
-        while not any(isinstance(report, Stopped) for report in self._engine.wait(None)):
-            pass
+        end(self._engine)
         self._done = True

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from ..jobs import Call, Outcome, Verdict
 from ..options import Options
-from ..reports import Report
+from ..reports import Report, Stopped
 from .loglevels import Levels
 
-__all__ = ["Capabilities", "Engine", "Line", "Setup"]
+__all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
 
 class Line(Protocol):
@@ -266,3 +266,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def close(self, *, kill: bool = False) -> None:
         """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left."""
+
+
+def end(engine: Engine) -> None:
+    """Kill all its workers, and wait until nothing is left."""
+    engine.close(kill=True)
+    while not any(isinstance(report, Stopped) for report in engine.wait(None)):
+        pass

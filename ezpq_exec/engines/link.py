@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -20,7 +21,7 @@ from .capture import Capture
 from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
-from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
+from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn
 from .page import Page
 from .wear import outgrown
 
@@ -29,8 +30,10 @@ if sys.platform != "linux":
 
 __all__ = ["Link"]
 
-News = Union[Born, Died, Dumped]
-_MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped)}
+SOCKS = 3  # that come with a worker: its stream, and both ends of its queue
+
+News = Union[Born, Died, Dumped, Unborn]
+_MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped, Unborn)}
 
 
 class Link:
@@ -67,6 +70,8 @@ class Link:
         self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
         self.keeper: int | None = None  # its pidfd
         self.forced: str | None = None  # why it was killed, keeper and all
+        self.spoilt: BaseException | None = None  # why there is no talking to its worker
+        self.unborn: BaseException | None = None  # why there is none
         self.root = roots.shared()
         with contextlib.ExitStack() as undo:
             memory = Page.allocate()
@@ -94,6 +99,8 @@ class Link:
         """Tell the keeper something; in vain if it is gone."""
         try:
             self.control.send(pickle.dumps(tuple(Order(what, ticket, reason))))
+        except BlockingIOError:  # it has not read hundreds of orders
+            self.kill_keeper()
         except OSError:
             pass  # gone, which its tombstone will tell
 
@@ -104,7 +111,7 @@ class Link:
             EOFError: the keeper is gone.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 3)
+            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, SOCKS)
         except BlockingIOError:
             return None
         except ConnectionError:
@@ -131,18 +138,24 @@ class Link:
             tell(dumped.stack)
 
     def meet(self, born: Born, socks: Sequence[socket.socket]) -> None:
-        """A new worker is up."""
+        """A new worker is up.
+
+        Raises:
+            OSError: there are no descriptors left for it.
+        """
+        if len(socks) < SOCKS:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if self.keeper is None:
+            try:
+                self.keeper = os.pidfd_open(born.keeper)
+            except ProcessLookupError:
+                pass  # gone, which its tombstone will tell
         stream, entry, exit_end = socks
         self.channel = Channel(stream)
         self.queue = JobQueue(entry, exit_end)
         self.pid = born.pid
         self.tasks = 0
         self.outgrown = False
-        if self.keeper is None:
-            try:
-                self.keeper = os.pidfd_open(born.keeper)
-            except ProcessLookupError:
-                pass  # gone, which its tombstone will tell
 
     def keeper_lives(self) -> bool:
         """Whether the keeper is known to be alive."""
@@ -228,7 +241,7 @@ class Link:
                 self.queue.close()
                 self.queue = None
 
-    def kill_keeper(self, reason: str) -> None:
+    def kill_keeper(self, reason: str | None = None) -> None:
         """End everything, without the keeper's help."""
         self.forced = reason
         if self.keeper is not None:

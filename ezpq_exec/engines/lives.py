@@ -7,7 +7,7 @@ the first with a job for a worker whose death is the second.
 from __future__ import annotations
 
 import itertools
-import signal
+import os
 import socket
 import sys
 import time
@@ -16,23 +16,13 @@ from collections.abc import Sequence
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Output, Verdict
-from ..reports import (
-    Finished,
-    FinishedInTurn,
-    Loss,
-    Lost,
-    Ready,
-    Report,
-    Said,
-    Stopped,
-    Unstartable,
-)
+from ..reports import Finished, FinishedInTurn, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
-from .channel import SMALL, Frame, Kind, header
+from .channel import SMALL, Frame, Garbled, Kind, header
 from .link import Link
-from .messages import Born, Died, Dumped
+from .messages import Born, Died, Dumped, Unborn
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
@@ -74,6 +64,10 @@ class Lives(PicklingEngine):
                 self._hear_answers(link, frames)
         except BlockingIOError:
             pass
+        except (Garbled, MemoryError) as failure:
+            self._board.unwatch(channel.sock.fileno())
+            link.spoilt = failure
+            link.kill_keeper()
         except (EOFError, OSError):  # the worker is gone, of which the keeper will tell
             self._board.unwatch(channel.sock.fileno())
 
@@ -146,6 +140,8 @@ class Lives(PicklingEngine):
                 self._mourn(link, message)
             elif isinstance(message, Dumped):
                 link.tell_stack(message)
+            elif isinstance(message, Unborn):
+                link.unborn = OSError(message.number, os.strerror(message.number))
             else:
                 self._greet(link, message, socks)
 
@@ -155,7 +151,13 @@ class Lives(PicklingEngine):
             for sock in socks:
                 sock.close()
             return
-        link.meet(born, socks)
+        try:
+            link.meet(born, socks)
+        except OSError as failure:
+            for sock in socks:
+                sock.close()
+            self._fail(link, failure)
+            return
         self._board.watch(socks[0].fileno(), self._on_channel, link)
         body = packing.pack((surroundings(self._levels()), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
@@ -228,13 +230,13 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            ended, output = time.monotonic(), self._output(link)
-            loss = Loss(begun, ended, pid, -signal.SIGKILL, "SIGKILL", reason, output=output)
+            loss = obituary.sudden(begun, pid, reason, link.spoilt, self._output(link))
             self._report(Lost(slot, loss))
             self.start(slot)
         else:
-            cause = link.root.failure or WorkerDied("a keeper died before its worker was up")
-            self._report(Unstartable(slot, cause, died=True))
+            why = link.unborn or link.root.failure
+            cause = why or WorkerDied("a keeper died before its worker was up")
+            self._report(Unstartable(slot, cause, died=why is None))
 
     def _fail(
         self, link: Link, cause: BaseException, *, fatal: bool = False, died: bool = False
@@ -250,13 +252,13 @@ class Lives(PicklingEngine):
         channel, queue = link.channel, link.queue
         if channel is None or queue is None:
             return
-        if len(body) <= SMALL:
-            channel.moved_at = time.monotonic()
-            queue.send(head + body)  # in vain if the worker is gone, of which the keeper will tell
+        is_small = len(body) <= SMALL
+        channel.moved_at = time.monotonic()
+        if not queue.send(head + body if is_small else header(0, Kind.BEHIND, b"")):
+            link.kill_keeper()  # out of memory: there is no other way to that worker
             return
-        queue.send(header(0, Kind.BEHIND, b""))
         try:
-            if not channel.send(head, body):
+            if not (is_small or channel.send(head, body)):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
             pass  # the same
