@@ -94,7 +94,9 @@ class Lookahead(Attempts):
             if slot.job is None and slot.ahead:
                 commands.append(self._begin(slot))
             elif slot.job is None and slot.phase is Phase.BUSY:
-                commands += self._vacate(slot, now)
+                self.free(slot, True, now)
+                if self.slots.surplus > 0:
+                    commands += self.let_go(slot)
             self._forget_if_empty(slot)
         self._recalling.discard(index)
         if self._recalling:
@@ -143,12 +145,13 @@ class Lookahead(Attempts):
         return [begin, *self.conclude(job, outcome, now)]
 
     def strayed(self, index: int, number: int, loss: Loss | None, now: float) -> list[Command]:
-        """One of the jobs that `slot` was given is lost, or came back undone (None)."""
+        """One of the jobs that a slot was given is lost; or (None) something there is to be had back."""
+        if loss is None:
+            self._recalling.add(index)
+            return [Recall(index)]
         slot = self.slots.get(index)
         if slot is None:
             return []
-        if loss is None:
-            return self.recalled(index, [number], now)
         job = slot.job
         if job is None or job.number != number:
             job = _find(slot, number)
@@ -156,12 +159,11 @@ class Lookahead(Attempts):
                 return []
             return [self._begin_aside(job, slot), *self.bereave(job, loss, loss.reason, now)]
         slot.job = None
-        after = [self._begin(slot)] if slot.ahead else self._vacate(slot, now)
-        return [*after, *self.bereave(job, loss, loss.reason, now)]
-
-    def _vacate(self, slot: Slot, now: float) -> list[Command]:
+        bereaved = self.bereave(job, loss, loss.reason, now)
+        if slot.ahead:
+            return [self._begin(slot), *bereaved]
         self.free(slot, True, now)
-        return self.follow_up(slot, now)
+        return [*self.follow_up(slot, now), *bereaved]
 
     def _begin(self, slot: Slot) -> Begin:
         """The worker of `slot` is at the next of those that were queued."""
