@@ -28,6 +28,7 @@ class ByHand(Engine):
         self.inbox: Inbox[Report] = Inbox()
         self.heard: Inbox[tuple[Any, ...]] = Inbox()
         self.begins: float | None = 5.0
+        self.on_wait: Callable[[], object] = lambda: None
 
     def open(self, setup: Setup) -> None: ...
 
@@ -47,6 +48,7 @@ class ByHand(Engine):
         return self.begins
 
     def wait(self, timeout: float | None) -> Iterable[Report]:
+        self.on_wait()
         return self.inbox.take(timeout)
 
     def wake(self) -> None:
@@ -150,6 +152,24 @@ def test_the_lease_counts_from_what_the_executor_has_heard(make: Callable[..., P
     post.outpost.heard(begin + 0.5)
     assert post.engine.next() == ("close", True)
     assert time.monotonic() >= begin + 1.0
+
+
+def test_what_comes_from_an_executor_that_hears_nothing_extends_no_lease(
+    make: Callable[..., Post],
+) -> None:
+    post = make(lease=0.05)
+    begin = time.monotonic()
+    words = []
+
+    def say_what_was_heard_long_ago() -> None:
+        if len(words) < 50:
+            post.outpost.heard(begin)
+            words.append(begin)
+
+    post.engine.on_wait = say_what_was_heard_long_ago
+    post.engine.wake()
+    assert post.engine.next() == ("close", True)
+    assert len(words) < 50
 
 
 def test_what_had_begun_when_it_gave_up_is_said(ready: Post) -> None:
