@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .checks import broken_lender, broken_processes, broken_threads
 from .desk import Desk
-from .engines.base import Capabilities, Engine, Setup
+from .engines.base import Capabilities, Engine, Setup, end
 from .engines.choice import default_workers
 from .errors import UnsupportedOption
 from .intake import BoundedIntake, Intake
@@ -71,7 +71,11 @@ def assemble(
     if capabilities.follows:
         scheduler.slots.offered = engine.capacity()
         scheduler.slots.wanted = max_workers
-    loop = Desk(engine, scheduler, places)
+    try:
+        loop = Desk(engine, scheduler, places)
+    except RuntimeError:  # no more threads to be had
+        end(engine)
+        raise
     intake = Intake(engine, loop) if places is None else BoundedIntake(engine, loop, places)
     return Parts(count, capabilities, scheduler, loop, intake)
 

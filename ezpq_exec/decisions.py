@@ -186,7 +186,8 @@ class Decisions:
         """That was `job`, once and for all."""
         if job.state is State.DONE:
             raise AssertionError(f"{job!r} is settled twice")
-        self.deadlines.clear(job)
+        if job.alarm is not None:
+            self.deadlines.clear(job)
         if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from .commands import Command
 from .loglistener import LogListener
-from .reports import Broken, Capacity, Finished, Lost, Ready, Report, Said, Strayed, Unstartable
+from .reports import (
+    Broken,
+    Capacity,
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Ready,
+    Report,
+    Said,
+    Strayed,
+    Unstartable,
+)
 from .scheduler import Scheduler
 
 __all__ = ["Hearing"]
@@ -20,6 +31,8 @@ class Hearing:
     def hear(self, report: Report, now: float) -> list[Command]:
         """Pass on what was reported, all but the end."""
         scheduler = self._scheduler
+        if isinstance(report, FinishedInTurn):
+            return scheduler.finished_in_turn(*report, now)
         if isinstance(report, Finished):
             return scheduler.finished(*report, now)
         if isinstance(report, Ready):

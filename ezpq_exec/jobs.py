@@ -21,6 +21,8 @@ __all__ = ["Call", "Job", "JobInfo", "Outcome", "Output", "State", "Verdict"]
 class State(enum.Enum):
     """Where a job is."""
 
+    __hash__ = object.__hash__  # a member is equal to itself alone, and Enum's is not in C
+
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
@@ -28,6 +30,8 @@ class State(enum.Enum):
 
 class Verdict(enum.Enum):
     """How a job ended."""
+
+    __hash__ = object.__hash__  # as above
 
     RETURNED = "returned"
     RAISED = "raised"
@@ -87,6 +91,7 @@ class Job:
         "announced",
         "attempt",
         "call",
+        "called_off",
         "condemned",
         "cpu_time",
         "ended",
@@ -129,6 +134,7 @@ class Job:
         self.alarm: Entry | None = None  # among the deadlines
         self.ahead = False  # in a worker's queue, behind another job
         self.held = False  # not to be put there
+        self.called_off = False  # its future was cancelled by whoever has it
         self.announced = False  # its future was told that it runs
         self.condemned: Verdict | None = None  # why it is being killed
         self.lost_unbegun = 0  # workers that died with it in hand, unbegun

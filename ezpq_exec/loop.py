@@ -33,7 +33,8 @@ from .commands import (
     Start,
     Unpack,
 )
-from .engines.base import Engine
+from .condition import SharedCondition
+from .engines.base import Engine, end
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing
@@ -148,16 +149,22 @@ class Loop:
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
         self._obey(commands)
-        self._obey(self._scheduler.look_ahead(now))
+        self._queue(self._scheduler.look_ahead(now))
 
     def _read_mail(self, now: float) -> list[Command]:
+        scheduler = self._scheduler
         commands: list[Command] = []
+        jobs: list[Job] = []  # those that came one after another
         for event, *args in self._mail.read():
-            if event is not self._submitted or not self._scheduler.may_stand_behind(args[0]):
-                for recall in self._scheduler.recall_all():
-                    commands += self._recall(recall.slot)
+            if event is self._submitted and scheduler.may_stand_behind(args[0]):
+                jobs.append(args[0])
+                continue
+            commands += scheduler.submitted_in_turn(jobs, now)
+            jobs.clear()
+            for recall in scheduler.recall_all():
+                commands += self._recall(recall.slot)
             commands += event(*args, now)
-        return commands
+        return commands + scheduler.submitted_in_turn(jobs, now)
 
     def _read_records(self, now: float) -> list[Command]:
         """Read what submitting threads did by themselves."""
@@ -174,34 +181,33 @@ class Loop:
 
     def _obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
-        at = 0
-        while at < len(commands):
-            command = commands[at]
-            at += 1
-            if type(command) is Run:
+        for command in commands:  # which grows meanwhile
+            if type(command) is Settle:
+                self._settles.append(command)
+            elif type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Begin:
                 if command.job.future is not None:
                     command.job.future.begin()
-            elif type(command) is Queue:
-                commands += self._queue(command.slot, command.job)
-            elif type(command) is Settle:
-                self._settles.append(command)
             else:
                 commands += self._do(command)
 
     def _settle(self) -> None:
         settles = self._settles
         while settles:
-            self._resolver.settle(settles[0].job, settles[0].outcome)
+            self._resolver.settle(*settles[0])
             settles.popleft()
 
-    def _queue(self, slot: int, job: Job) -> list[Command]:
-        future = job.future
-        free = future is not None and future.let_go_ahead()
-        if free and self._engine.queue(slot, job.number, job.payload):
-            return []
-        return self._scheduler.unqueued(slot, job, time.monotonic())
+    def _queue(self, commands: list[Queue]) -> None:
+        """Hand jobs over ahead of their turn. From now on, cancelling one takes a letter."""
+        if not commands:
+            return
+        with SharedCondition.lock():
+            pass  # whoever had found, under it, that a job was not queued has gone on
+        queue = self._engine.queue
+        for slot, job in commands:
+            if job.called_off or not queue(slot, job.number, job.payload):
+                self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
 
     def _recall(self, slot: int) -> list[Command]:
         return self._scheduler.recalled(slot, self._engine.recall(slot), time.monotonic())
@@ -266,7 +272,5 @@ class Loop:
             job.state = State.DONE
             if job.future is not None:
                 self._resolver.settle(job, verdicts.broken(broken))
-        self._engine.close(kill=True)
-        while not any(isinstance(report, Stopped) for report in self._engine.wait(None)):
-            pass
+        end(self._engine)
         self._done = True

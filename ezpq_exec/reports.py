@@ -11,6 +11,7 @@ __all__ = [
     "Broken",
     "Capacity",
     "Finished",
+    "FinishedInTurn",
     "Loss",
     "Lost",
     "Ready",
@@ -69,6 +70,14 @@ class Finished(NamedTuple):
     ready: bool = True
 
 
+class FinishedInTurn(NamedTuple):
+    """The jobs of these numbers ended by themselves, each queued behind the one before it."""
+
+    slot: int
+    numbers: list[int]
+    outcomes: list[Outcome]
+
+
 class Lost(NamedTuple):
     """The worker of `slot` is gone, and the engine is already at its successor."""
 
@@ -122,4 +131,15 @@ class Broken(NamedTuple):
     cause: BaseException
 
 
-Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Capacity, Broken, Stopped]
+Report = Union[
+    Ready,
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Strayed,
+    Unstartable,
+    Said,
+    Capacity,
+    Broken,
+    Stopped,
+]

@@ -18,7 +18,8 @@ from .commands import Command, Look
 from .deadlines import Pause
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
-from .promises import Promises
+from .lookahead import is_simple
+from .overview import Overview
 from .reports import Loss
 from .slots import Phase, Slot
 
@@ -28,7 +29,7 @@ MOST_FAILED_STARTS = 3  # in a row
 SCARCE = 1.0  # seconds for which no worker is asked for where there was no room for another
 
 
-class Scheduler(Promises):
+class Scheduler(Overview):
     """Decides what runs where and when, and what became of it.
 
     Args:
@@ -51,6 +52,14 @@ class Scheduler(Promises):
             return [self.settle(job, verdicts.broken(self.broken), now), *self.dispatch(now)]
         self.wait(job)
         return self.dispatch(now)
+
+    def submitted_in_turn(self, jobs: list[Job], now: float) -> list[Command]:
+        """Jobs have come, one after another."""
+        if self.broken is not None:
+            return [command for job in jobs for command in self.submitted(job, now)]
+        for job in jobs:
+            self.wait(job)
+        return self.dispatch(now) if jobs else []
 
     def rejected(self, job: Job, error: BaseException, now: float) -> list[Command]:
         """A job has come whose arguments cannot be carried to a worker."""
@@ -188,6 +197,22 @@ class Scheduler(Promises):
         after = self.follow_up(slot, now) or self.spread()
         return [*after, *self.make_way(job), *concluded]
 
+    def finished_in_turn(
+        self, index: int, numbers: list[int], outcomes: list[Outcome], now: float
+    ) -> list[Command]:
+        """Jobs of a slot ended by themselves, each queued behind the one before it."""
+        commands: list[Command] = []
+        slot = self.slots.get(index)
+        last = numbers[-1]
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            job = None if slot is None else slot.job
+            if slot is None or job is None or number == last or not is_simple(job, slot, number):
+                commands += self.finished(index, number, outcome, True, now)
+            else:  # as `finished` would, less what comes to nothing
+                self.begin_next(slot)
+                commands.append(self.settle(job, outcome, now))
+        return commands
+
     def lost(self, index: int, loss: Loss, now: float) -> list[Command]:
         """The worker of a slot is gone, and what it was running with it."""
         slot = self.slots.get(index)
@@ -263,37 +288,3 @@ class Scheduler(Promises):
             elif owner.slot is not None:
                 commands.append(Look(owner.slot, owner))
         return commands + self.dispatch(now)
-
-    # What can be asked ----------------------------------------------------------------------
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait."""
-        return len(self.backlog) + sum(len(slot.ahead) for slot in self._ahead.values())
-
-    @property
-    def running(self) -> int:
-        """How many jobs `running_jobs` has."""
-        return len(self.running_jobs())
-
-    def running_jobs(self) -> list[Job]:
-        """The jobs that are in a worker's hands, or have just left them, and are not settled."""
-        jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
-        return [job for job in jobs if job is not None and job.state is State.RUNNING]
-
-    def job_in(self, index: int, number: int) -> Job | None:
-        """The job of that number, if a slot has it in hand."""
-        slot = self.slots.get(index)
-        job = slot.job if slot is not None else None
-        return job if job is not None and job.number == number else None
-
-    def unresolved(self) -> list[Job]:
-        """All the jobs that are still in its hands."""
-        queued = [job for slot in self.slots for job in slot.ahead]
-        return [*self.backlog, *self.running_jobs(), *queued]
-
-    def recounted(self, wrong: Verdict, right: Verdict, now: float) -> list[Command]:
-        """A verdict turned out to be another, when the outcome was unpacked or delivered."""
-        self.settled[wrong] -= 1
-        self.settled[right] += 1
-        return []

@@ -24,6 +24,7 @@ ENGINES = {
     "processes": "processes",
     "threads": "threads",
     "spawned": "ezpq_exec.engines.spawned:SpawnedEngine",
+    "the page's": "page_engine:crew",
     "borrowed": "lenders:threads",
     "borrowed processes": "lenders:processes",
     "dask": "dasks:engine",

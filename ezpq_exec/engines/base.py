@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from ..jobs import Call, Outcome, Verdict
 from ..options import Options
-from ..reports import Report
+from ..reports import Report, Stopped
 from .loglevels import Levels
 
-__all__ = ["Capabilities", "Engine", "Line", "Setup"]
+__all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
 
 class Line(Protocol):
@@ -99,6 +99,11 @@ class Setup:
     def recycles(self) -> bool:
         """Whether a worker may be replaced after a job, which only the loop can see to."""
         return not (self.max_tasks_per_child is None and self.max_worker_memory is None)
+
+    def initialize(self) -> None:
+        """Call the initializer, if there is one: in a worker, which is ready once this returns."""
+        if self.initializer is not None:
+            self.initializer(*self.initargs)
 
 
 class Engine(abc.ABC):
@@ -216,9 +221,12 @@ class Engine(abc.ABC):
         """Take back what was queued and has not begun; the numbers of those jobs, in order."""
         raise NotImplementedError
 
-    @abc.abstractmethod
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
-        """End the worker of `slot` if it still has job `number`. `force`: the first try failed."""
+        """End the worker of `slot` if it still has job `number`. `force`: the first try failed.
+
+        Called only of an engine whose capabilities say that it kills.
+        """
+        raise NotImplementedError("this engine cannot kill, as its capabilities say")
 
     def terminate(self, slot: int, number: int, reason: Verdict) -> None:
         """As `kill`, but the worker is sent SIGTERM first, and has a few seconds to end by it."""
@@ -258,3 +266,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def close(self, *, kill: bool = False) -> None:
         """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left."""
+
+
+def end(engine: Engine) -> None:
+    """Kill all its workers, and wait until nothing is left."""
+    engine.close(kill=True)
+    while not any(isinstance(report, Stopped) for report in engine.wait(None)):
+        pass

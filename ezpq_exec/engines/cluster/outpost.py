@@ -26,6 +26,7 @@ from ...reports import (
     Broken,
     Capacity,
     Finished,
+    FinishedInTurn,
     Lost,
     Ready,
     Report,
@@ -40,6 +41,8 @@ from .stream import Message
 __all__ = ["Outpost"]
 
 _log = logging.getLogger("ezpq_exec")
+# Of no use to the executor: what comes here only at the end, or never, as nothing is queued here.
+_NO_NEWS = (Stopped, Strayed, Capacity, Broken, FinishedInTurn)
 
 NOTICE = 0.002  # seconds after which it is told when a job began, if it has not ended by then
 
@@ -141,7 +144,7 @@ class Outpost:
         return max(0.0, until - time.monotonic())
 
     def _pass_on(self, report: Report) -> None:
-        if isinstance(report, Stopped | Strayed | Capacity | Broken) or self._closing:
+        if isinstance(report, _NO_NEWS) or self._closing:
             return
         slot = report.slot
         life = 0
