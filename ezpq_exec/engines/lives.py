@@ -223,7 +223,7 @@ class Lives(PicklingEngine):
             self._report(Lost(slot, loss))
             self.start(slot)
         else:
-            cause = link.root.failure or WorkerDied("a keeper died before its worker was up")
+            cause = link.root.failure or WorkerDied(link.root.epitaph())
             self._report(Unstartable(slot, cause, died=True))
 
     def _fail(
