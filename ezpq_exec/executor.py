@@ -96,7 +96,7 @@ class PriorityExecutor(ControlledExecutor):
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
-        self._max_workers = parts.max_workers
+        self._max_workers = max(1, parts.max_workers)
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
         self._capabilities = parts.capabilities
@@ -146,7 +146,7 @@ class PriorityExecutor(ControlledExecutor):
         50005000
         """
         return self._intake.map(
-            self._options, fn, iterables, timeout, chunksize, buffersize, self._max_workers
+            self._options, fn, iterables, timeout, chunksize, buffersize, self.max_workers or 1
         )
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:

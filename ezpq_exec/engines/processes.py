@@ -66,7 +66,7 @@ class ProcessEngine(Lives):
         """See `Engine.start`."""
         try:
             link = Link(slot)
-        except OSError as failure:  # out of descriptors, memory or processes
+        except (OSError, RuntimeError) as failure:  # no more descriptors, memory, or threads
             self._report(Unstartable(slot, failure))
             return
         self._links[slot] = link

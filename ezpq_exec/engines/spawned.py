@@ -14,6 +14,7 @@ worker takes as long to start as an interpreter does.
 
 from __future__ import annotations
 
+import dataclasses
 import selectors
 import threading
 from collections import deque
@@ -26,7 +27,7 @@ from . import obituary, wear
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
 from .base import Capabilities, Setup
-from .channel import Frame, Kind, header
+from .channel import Frame, Garbled, Kind, header
 from .lone import no_initializer
 from .pickling import PicklingEngine
 from .sockets import pair
@@ -181,6 +182,10 @@ class SpawnedEngine(PicklingEngine):
                     self._answer(attendant, frame)
         except BlockingIOError:
             pass
+        except (Garbled, MemoryError) as failure:
+            self._unwatch(attendant)
+            attendant.spoilt = failure
+            attendant.end()
         except (EOFError, OSError):  # it is gone; if not, there is no talking to it any more
             self._unwatch(attendant)
             attendant.end(after=PATIENCE)
@@ -237,7 +242,8 @@ class SpawnedEngine(PicklingEngine):
         self._unwatch(attendant)
         attendant.close()
         if attendant.ready:
-            self._reports.append(Lost(slot, obituary.loss(died, begun)))
+            loss = dataclasses.replace(obituary.loss(died, begun), cause=attendant.spoilt)
+            self._reports.append(Lost(slot, loss))
             self.start(slot)
         else:
             cause = attendant.failure or obituary.unready(died)

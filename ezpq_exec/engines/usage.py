@@ -19,14 +19,15 @@ if sys.platform == "win32":
 else:
     import resource
 
+    _of = resource.getrusage
+    _SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
     _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        gone = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = own.ru_utime + own.ru_stime + gone.ru_utime + gone.ru_stime
-        return cpu, own.ru_maxrss * _RSS_UNIT
+        own_user, own_system, peak, *_ = _of(_SELF)
+        user, system, *_ = _of(_CHILDREN)
+        return own_user + own_system + user + system, peak * _RSS_UNIT
 
 
 def resident(pid: int) -> int:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # there are none but on Linux
 __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
+_NEVER = float("inf")
 WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
@@ -91,7 +92,7 @@ def serve(
         number, timeout = frame.number, frame.stamp
         started = time.monotonic()
         if page is not None:
-            page.begin(number, started, started + timeout if timeout else float("inf"))
+            page.begin(number, started, started + timeout if timeout else _NEVER)
             if (timeout or frame.rss) and alarm is not None:
                 alarm.watch(page, frame, started)
         elif not wire.answer(header(number, Kind.STARTED, b"", started)):
@@ -106,8 +107,9 @@ def serve(
             if page.condemned == number:
                 _await_death()
             page.end()
-        head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
+        spent = cpu - cpu_before
         cpu_before = cpu
+        head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
         if not _answer(number, head, body, wire, page, queue):
             return
         del body
