@@ -96,7 +96,7 @@ class PriorityExecutor(ControlledExecutor):
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
-        self._max_workers = max(1, parts.max_workers)
+        self._max_workers, self._limit = max(1, parts.max_workers), max_workers
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
         self._capabilities = parts.capabilities
