@@ -238,7 +238,7 @@ class Lives(PicklingEngine):
             self.start(slot)
         else:
             why = link.unborn or link.root.failure
-            cause = why or WorkerDied("a keeper died before its worker was up")
+            cause = why or WorkerDied(link.root.epitaph())
             self._report(Unstartable(slot, cause, died=why is None))
 
     def _fail(
