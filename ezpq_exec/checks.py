@@ -7,6 +7,7 @@ from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
 
+from .contexts import home_of
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
 from .options import Options
@@ -57,12 +58,15 @@ def check_kills(what: str, capabilities: Capabilities) -> None:
 
 
 def check_options(options: Options, capabilities: Capabilities) -> None:
-    """Raise UnsupportedOption if the engine cannot honour what jobs are to be run on."""
+    """Raise UnsupportedOption, or ValueError, if what jobs are to be run on cannot be honoured."""
     if options.memory_limit is not None and not capabilities.limits_memory:
         raise UnsupportedOption(
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
             f"this one has none (got {options.memory_limit!r})"
         )
+    if capabilities.isolates or capabilities.borrows:
+        for variable in options.context:
+            home_of(variable)
     if options.capture and not capabilities.captures:
         raise UnsupportedOption(
             "capture=True needs processes on Linux; this engine cannot tell what a job writes"

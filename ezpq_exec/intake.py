@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from . import automap, batching, mapping
 from .checks import check_callable, check_options
+from .contexts import Within
 from .desk import Desk
 from .engines.base import Engine
 from .future import JobFuture
@@ -32,6 +33,7 @@ class Intake:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._lanes = LaneTable()
+        self._carries = engine.capabilities.isolates or engine.capabilities.borrows
 
     def terms(self, options: Options, changes: Mapping[str, Any]) -> Options:
         """`options` with `changes` made.
@@ -75,7 +77,10 @@ class Intake:
         call = Call(function, args, kwargs or _NOTHING)
         error = payload = None
         try:
-            payload = self._engine.pack(call, packed_function)
+            if options.context:
+                payload = self._pack_within(options, call)
+            else:
+                payload = self._engine.pack(call, packed_function)
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
         job = Job(number or next(self._numbers), call, options, payload, time.monotonic())
@@ -85,6 +90,12 @@ class Intake:
         job.future = future
         self._loop.submit(job, error)
         return future
+
+    def _pack_within(self, options: Options, call: Call) -> Any:
+        """Pack a call together with what context variables are now; threads have that anyway."""
+        if self._carries:
+            call = call._replace(function=Within(options.context, call.function))
+        return self._engine.pack(call)
 
     def for_function(
         self, options: Options, function: Callable[..., Any]

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import packing
+from ..contexts import own_copy
 from .channel import SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
 from .outlet import Outlet, flush
@@ -178,7 +179,7 @@ def _execute(packed: Any) -> tuple[int, bytes, float]:
     ended = 0.0
     try:
         function, args, kwargs = packing.load_call(packed)
-        value = function(*args, **kwargs)
+        value = own_copy().run(function, *args, **kwargs)
         ended = time.monotonic()
         return Kind.RETURNED, packing.pack(value), ended
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
