@@ -21,6 +21,8 @@ __all__ = ["Call", "Job", "JobInfo", "Outcome", "Output", "State", "Verdict"]
 class State(enum.Enum):
     """Where a job is."""
 
+    __hash__ = object.__hash__  # a member is equal to itself alone, and Enum's is not in C
+
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
@@ -28,6 +30,8 @@ class State(enum.Enum):
 
 class Verdict(enum.Enum):
     """How a job ended."""
+
+    __hash__ = object.__hash__  # as above
 
     RETURNED = "returned"
     RAISED = "raised"
@@ -87,12 +91,14 @@ class Job:
         "announced",
         "attempt",
         "call",
+        "called_off",
         "condemned",
         "cpu_time",
         "ended",
         "exitcode",
         "future",
         "held",
+        "host",
         "lane",
         "lost_unbegun",
         "max_rss",
@@ -128,12 +134,14 @@ class Job:
         self.alarm: Entry | None = None  # among the deadlines
         self.ahead = False  # in a worker's queue, behind another job
         self.held = False  # not to be put there
+        self.called_off = False  # its future was cancelled by whoever has it
         self.announced = False  # its future was told that it runs
         self.condemned: Verdict | None = None  # why it is being killed
         self.lost_unbegun = 0  # workers that died with it in hand, unbegun
         self.attempt = 0
         self.slot: int | None = None
         self.pid: int | None = None
+        self.host: str | None = None
         self.started: float | None = None
         self.ended: float | None = None
         self.processed: float | None = None
@@ -170,7 +178,8 @@ class JobInfo:
     """All that is known of a job at one moment.
 
     Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. Of a job that was tried more than once,
+    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if that is another
+    host's worker, as Dask's are. Of a job that was tried more than once,
     all this is of its latest attempt; `attempt` counts them from 1 on, and is 0 before the first.
     `stdout` and `stderr` are the ends of what it wrote there, if that was captured, else None.
     """
@@ -195,6 +204,7 @@ class JobInfo:
     max_rss: int | None
     worker: int | None
     pid: int | None
+    host: str | None
     attempt: int
     retries: int
     exitcode: int | None
@@ -260,6 +270,7 @@ def describe(
         max_rss=job.max_rss if done else None,
         worker=job.slot,
         pid=job.pid,
+        host=job.host,
         attempt=job.attempt,
         retries=job.options.retries,
         exitcode=job.exitcode if done else None,

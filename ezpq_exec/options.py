@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["DEFAULT_PRIORITY", "Options", "check_priority"]
+__all__ = ["DEFAULT_PRIORITY", "Options", "check_bytes", "check_priority"]
 
 DEFAULT_PRIORITY = 100
 
@@ -66,7 +66,17 @@ def _retries(value: object) -> int:
     return int(value)
 
 
-def _bytes(name: str, value: object) -> int | None:
+def check_bytes(name: str, value: object) -> int | None:
+    """`value` as a number of bytes, None for no limit.
+
+    Raises:
+        TypeError, ValueError: it is neither.
+
+    >>> check_bytes("memory_limit", 1.5)
+    Traceback (most recent call last):
+        ...
+    TypeError: memory_limit must be an integer, of bytes, or None, not 1.5
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -137,7 +147,7 @@ class Options:
         put(self, "context", _variables(self.context))
         put(self, "retries", _retries(self.retries))
         put(self, "retry_on", _exceptions(self.retry_on))
-        put(self, "memory_limit", _bytes("memory_limit", self.memory_limit))
+        put(self, "memory_limit", check_bytes("memory_limit", self.memory_limit))
         limits = (
             *(self.timeout, self.queue_timeout, self.memory_limit),
             *(self.lane, self.retries or None, self.capture or None),

@@ -8,7 +8,10 @@ from typing import NamedTuple, Union
 from .jobs import Outcome, Output, Verdict
 
 __all__ = [
+    "Broken",
+    "Capacity",
     "Finished",
+    "FinishedInTurn",
     "Loss",
     "Lost",
     "Ready",
@@ -51,10 +54,11 @@ class Loss:
 
 
 class Ready(NamedTuple):
-    """The worker of `slot` waits for a job."""
+    """The worker of `slot` waits for a job. `host`: where it is, if that is elsewhere."""
 
     slot: int
     pid: int | None
+    host: str | None = None
 
 
 class Finished(NamedTuple):
@@ -64,6 +68,14 @@ class Finished(NamedTuple):
     number: int
     outcome: Outcome
     ready: bool = True
+
+
+class FinishedInTurn(NamedTuple):
+    """The jobs of these numbers ended by themselves, each queued behind the one before it."""
+
+    slot: int
+    numbers: list[int]
+    outcomes: list[Outcome]
 
 
 class Lost(NamedTuple):
@@ -107,4 +119,27 @@ class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Stopped]
+class Capacity(NamedTuple):
+    """So many jobs can run at once from now on, where that changes by itself."""
+
+    slots: int
+
+
+class Broken(NamedTuple):
+    """No worker can be started any more, in any slot."""
+
+    cause: BaseException
+
+
+Report = Union[
+    Ready,
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Strayed,
+    Unstartable,
+    Said,
+    Capacity,
+    Broken,
+    Stopped,
+]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 
 from ..errors import WorkerDied
 from ..jobs import Output, Verdict
 from ..reports import Loss
 from .messages import Died
 
-__all__ = ["loss", "unready"]
+__all__ = ["loss", "sudden", "unready"]
 
 
 def _signal_name(exitcode: int | None) -> str | None:
@@ -36,6 +37,26 @@ def loss(died: Died, begun: float | None, output: Output | None = None) -> Loss:
         stack=died.stack,
         survivors=died.survivors,
         peak=died.peak,
+        output=output,
+    )
+
+
+def sudden(
+    begun: float | None,
+    pid: int | None,
+    reason: Verdict | None,
+    cause: BaseException | None,
+    output: Output | None,
+) -> Loss:
+    """A worker's loss together with its keeper, who has told nothing."""
+    return Loss(
+        begun=begun,
+        ended=time.monotonic(),
+        pid=pid,
+        exitcode=-signal.SIGKILL,
+        signal="SIGKILL",
+        reason=reason,
+        cause=cause,
         output=output,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 from .. import packing
 from ..jobs import Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
+from . import wear
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
 from .capture import Capture
@@ -52,7 +53,9 @@ class ProcessEngine(Lives):
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
+        wear.check(setup)
         self._setup = setup
+        self._recycles = setup.recycles
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
         self._board: Switchboard[Link] = Switchboard()
@@ -63,7 +66,7 @@ class ProcessEngine(Lives):
         """See `Engine.start`."""
         try:
             link = Link(slot)
-        except OSError as failure:  # out of descriptors, memory or processes
+        except (OSError, RuntimeError) as failure:  # no more descriptors, memory, or threads
             self._report(Unstartable(slot, failure))
             return
         self._links[slot] = link
@@ -146,9 +149,9 @@ class ProcessEngine(Lives):
         self._listen(link)
 
     def line(self, slot: int, number: int) -> Line | None:
-        """See `Engine.line`. None where workers are counted, or it is the loop that listens."""
+        """See `Engine.line`. None where workers are replaced, or it is the loop that listens."""
         link = self._links.get(slot)
-        if link is None or self._setup.max_tasks_per_child is not None:
+        if link is None or self._recycles:
             return None
         link.fetched = True
         with link.lock:

@@ -9,6 +9,7 @@ parent is told of each job that begins.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # there are none but on Linux
 __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
+_NEVER = float("inf")
 WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
@@ -91,7 +93,7 @@ def serve(
         number, timeout = frame.number, frame.stamp
         started = time.monotonic()
         if page is not None:
-            page.begin(number, started, started + timeout if timeout else float("inf"))
+            page.begin(number, started, started + timeout if timeout else _NEVER)
             if (timeout or frame.rss) and alarm is not None:
                 alarm.watch(page, frame, started)
         elif not wire.answer(header(number, Kind.STARTED, b"", started)):
@@ -106,8 +108,9 @@ def serve(
             if page.condemned == number:
                 _await_death()
             page.end()
-        head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
+        spent = cpu - cpu_before
         cpu_before = cpu
+        head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
         if not _answer(number, head, body, wire, page, queue):
             return
         del body
@@ -135,15 +138,16 @@ def _messages(
     while True:
         fetched = page is not None and page.was_fetched
         frame = next_message(queue, lookout if fetched else None)
-        if frame is not None and frame.kind != Kind.CALL:
-            if frame.kind == Kind.CAPTURE:
-                outlet.turn(sock)
-                continue
-            if frame.kind == Kind.BEHIND:
-                frame = next(behind, None)
         if frame is None:
             return
-        yield frame
+        if frame.kind == Kind.CALL:
+            yield frame
+        elif frame.kind == Kind.BEHIND:  # it is large, and is not to be kept here while it is used
+            yield from itertools.islice(behind, 1)
+        elif frame.kind == Kind.CAPTURE:
+            outlet.turn(sock)
+        else:
+            yield frame
         del frame
 
 
