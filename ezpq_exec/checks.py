@@ -17,6 +17,7 @@ __all__ = [
     "broken_lender",
     "broken_processes",
     "broken_threads",
+    "carries_context",
     "check_callable",
     "check_kills",
     "check_limit",
@@ -57,6 +58,11 @@ def check_kills(what: str, capabilities: Capabilities) -> None:
         raise UnsupportedOption(f"{what}() needs an engine that can kill, which this one cannot")
 
 
+def carries_context(capabilities: Capabilities) -> bool:
+    """Whether a job finds only those of its submitter's context variables that go with its call."""
+    return capabilities.isolates or not capabilities.own_context
+
+
 def check_options(options: Options, capabilities: Capabilities) -> None:
     """Raise UnsupportedOption, or ValueError, if what jobs are to be run on cannot be honoured."""
     if options.memory_limit is not None and not capabilities.limits_memory:
@@ -64,7 +70,7 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
             f"this one has none (got {options.memory_limit!r})"
         )
-    if capabilities.isolates or capabilities.borrows:
+    if carries_context(capabilities):
         for variable in options.context:
             home_of(variable)
     if options.capture and not capabilities.captures:

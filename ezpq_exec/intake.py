@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import automap, batching, mapping
-from .checks import check_callable, check_options
+from .checks import carries_context, check_callable, check_options
 from .contexts import Within
 from .desk import Desk
 from .engines.base import Engine
@@ -33,7 +33,7 @@ class Intake:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._lanes = LaneTable()
-        self._carries = engine.capabilities.isolates or engine.capabilities.borrows
+        self._carries = carries_context(engine.capabilities)
 
     def terms(self, options: Options, changes: Mapping[str, Any]) -> Options:
         """`options` with `changes` made.

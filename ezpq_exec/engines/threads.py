@@ -46,7 +46,7 @@ class _Gone(NamedTuple):
 class ThreadEngine(Engine):
     """Runs jobs in threads. A job that is past its timeout is settled, and keeps its slot."""
 
-    capabilities = Capabilities(hands_over=True, dumps=True, relays=True)
+    capabilities = Capabilities(hands_over=True, dumps=True, relays=True, own_context=True)
 
     def __init__(self) -> None:
         self._setup = Setup()

@@ -101,7 +101,8 @@ def test_without_being_asked_for_nothing_is_carried(make_executor: Maker) -> Non
     assert executor.submit(seen).result(PATIENCE) == ("none", "nobody")
 
 
-@pytest.mark.lacks("isolates", "borrows")
+@pytest.mark.needs("own_context")
+@pytest.mark.lacks("isolates")
 def test_threads_have_it_all_unasked(make_executor: Maker) -> None:
     """Each job runs in a copy of its submitter's context, whatever is in it."""
     thing = object()
@@ -112,7 +113,7 @@ def test_threads_have_it_all_unasked(make_executor: Maker) -> None:
     assert executor.options(context=lost).submit(lost.get).result(PATIENCE) == 1
 
 
-@pytest.mark.lacks("borrows")
+@pytest.mark.needs("own_context")
 def test_what_a_job_sets_the_next_does_not_see(make_executor: Maker) -> None:
     """Nor does the submitter, nor the job's own next attempt."""
     executor = make_executor(1)
@@ -136,7 +137,7 @@ def test_jobs_at_once_do_not_meet(with_context: Callable[..., Any], gate: Gate) 
     assert [future.result(PATIENCE) for future in futures] == [0, 1]
 
 
-@pytest.mark.lacks("borrows")
+@pytest.mark.needs("own_context")
 def test_decimal_is_part_of_that(make_executor: Maker) -> None:
     """A precision that a job sets holds for that job alone."""
     decimal.getcontext().prec = 17
@@ -147,7 +148,7 @@ def test_decimal_is_part_of_that(make_executor: Maker) -> None:
     assert decimal.getcontext().prec == 17
 
 
-@pytest.mark.lacks("borrows")
+@pytest.mark.needs("own_context")
 def test_what_an_initializer_sets_every_job_finds(make_executor: Maker) -> None:
     """Where the submitter has not set the same, that is."""
     executor = make_executor(1, initializer=set_up, initargs=("initial", 11))
@@ -177,7 +178,7 @@ def test_a_value_that_does_not_pickle_is_the_futures_affair(
     can = make_executor(1).capabilities
     request.set(WillNotPickle())
     future = executor.submit(seen)
-    if can.isolates or can.borrows:
+    if can.isolates or not can.own_context:
         with pytest.raises(TypeError, match="'request' cannot be carried: I stay where I am"):
             future.result(PATIENCE)
     else:
