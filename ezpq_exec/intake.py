@@ -12,6 +12,7 @@ from .checks import carries_context, check_callable, check_options
 from .contexts import Within
 from .desk import Desk
 from .engines.base import Engine
+from .errors import SharedClosed
 from .future import JobFuture
 from .jobs import Call, Job
 from .lanetable import LaneTable
@@ -59,6 +60,7 @@ class Intake:
         Raises:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
+            SharedClosed: a shared object among the arguments is closed.
         """
         if not callable(function):
             check_callable(function)
@@ -81,6 +83,10 @@ class Intake:
                 payload = self._pack_within(options, call)
             else:
                 payload = self._engine.pack(call, packed_function)
+            if options.retries:
+                self._engine.make_lasting(payload)
+        except SharedClosed:
+            raise
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
         job = Job(number, call, options, payload, time.monotonic())
