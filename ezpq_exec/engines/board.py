@@ -42,7 +42,7 @@ class Board:
     """The parent's side. Only the loop's thread uses it.
 
     Raises:
-        OSError: this system has no such pages.
+        OSError, AttributeError: this system has no such pages.
     """
 
     def __init__(self) -> None:

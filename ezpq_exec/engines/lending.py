@@ -70,7 +70,7 @@ class Lending:
         if self.board is None and self._has_board:
             try:
                 self.board = Board()
-            except OSError:
+            except (OSError, AttributeError):
                 self._has_board = False
         if self.board is None or not lender.sees_board:
             return False
