@@ -16,9 +16,11 @@ setup(
     package_data={"ezpq_exec": ["py.typed"]},
     install_requires=["loky>=3.5", "cloudpickle>=3.0"],
     extras_require={
+        "dask": ["distributed>=2024.1"],
         "demo": ["rich>=13"],
         "joblib": ["joblib>=1.4"],
         "plot": ["pandas>=2.1", "plotnine>=0.14"],
+        "memory": ["psutil>=5.9; sys_platform != 'linux'"],  # for max_worker_memory
         "progress": ["tqdm>=4.60"],
         "test": [
             "pytest>=8",
@@ -29,6 +31,7 @@ setup(
             "rich>=13",
             "numpy",
             "dask>=2024.1",
+            "distributed>=2024.1",
             "joblib>=1.4",
             "pandas>=2.1",
             "plotnine>=0.14",

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Capabilities": "engines.base",
     "ConfiguredExecutor": "configured",
+    "DaskEngine": "engines.dask",
     "Engine": "engines.base",
     "ExecutorFull": "errors",
     "Job": "ezpq_job",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .configured import ConfiguredExecutor as ConfiguredExecutor
     from .engines.base import Capabilities as Capabilities
     from .engines.base import Engine as Engine
+    from .engines.dask import DaskEngine as DaskEngine
     from .errors import ExecutorFull as ExecutorFull
     from .errors import JobError as JobError
     from .errors import JobKilled as JobKilled

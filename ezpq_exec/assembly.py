@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .checks import broken_lender, broken_processes, broken_threads
 from .desk import Desk
-from .engines.base import Capabilities, Engine, Setup
+from .engines.base import Capabilities, Engine, Setup, end
 from .engines.choice import default_workers
 from .errors import UnsupportedOption
 from .intake import BoundedIntake, Intake
@@ -42,9 +42,14 @@ def assemble(
     Raises:
         UnsupportedOption: the engine cannot honour one of them.
     """
-    count = default_workers(engine) if max_workers is None else max_workers
-    engine.open(setup)
     capabilities = engine.capabilities
+    if setup.max_worker_memory is not None and not capabilities.recycles:
+        raise UnsupportedOption(
+            "max_worker_memory needs workers that are processes of the executor's own "
+            f"(got {setup.max_worker_memory!r})"
+        )
+    engine.open(setup)
+    count = default_workers(engine) if max_workers is None else max_workers
     if capabilities.borrows and idle_timeout is not None:
         raise UnsupportedOption(
             f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
@@ -54,7 +59,7 @@ def assemble(
             "relay_logs=True needs an engine that hears what its workers log, which this one does not"
         )
     scheduler = Scheduler(
-        count,
+        min(count, engine.capacity() or 0) if capabilities.follows else count,
         can_kill=capabilities.kills,
         grace=GRACE if capabilities.own_deadlines else 0.0,
         start_timeout=start_timeout,
@@ -63,7 +68,14 @@ def assemble(
         quick=capabilities.quick,
         idle_timeout=idle_timeout,
     )
-    loop = Desk(engine, scheduler, places)
+    if capabilities.follows:
+        scheduler.slots.offered = engine.capacity()
+        scheduler.slots.wanted = max_workers
+    try:
+        loop = Desk(engine, scheduler, places)
+    except RuntimeError:  # no more threads to be had
+        end(engine)
+        raise
     intake = Intake(engine, loop) if places is None else BoundedIntake(engine, loop, places)
     return Parts(count, capabilities, scheduler, loop, intake)
 

@@ -63,7 +63,7 @@ class Attempts(Decisions):
     def wait_again(self, job: Job, now: float) -> list[Command]:
         """`job` was in a worker's hands, or promised to be; it waits where it did before."""
         job.state = State.WAITING
-        job.slot = job.pid = job.started = None
+        job.slot = job.pid = job.host = job.started = None
         if self.broken is not None:
             return [self.settle(job, verdicts.broken(self.broken), now)]
         self.wait(job)

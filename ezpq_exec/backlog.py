@@ -6,12 +6,13 @@ that is, is looked up by `advance`, once an event has changed whatever it change
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .heap import Heap
 from .jobs import Job, Verdict
 from .lanes import Lane, Mishap, mishap_of
+from .ranks import Ranks
 
 __all__ = ["Backlog"]
 
@@ -26,30 +27,30 @@ class Backlog:
     """The waiting jobs. A job is in it exactly while its `place` is set."""
 
     def __init__(self) -> None:
-        self._heap: Heap[Job] = Heap()
+        self._ranks: Ranks[Job] = Ranks()
         self._behind = 0  # jobs that are not the first of their lane
         self._crowded: dict[int, Lane] = {}  # lanes in which something is behind, by identity
         self.changed: list[Lane] = []  # what `advance` is to look at
 
     def __len__(self) -> int:
-        return len(self._heap) + self._behind
+        return len(self._ranks) + self._behind
 
     def __iter__(self) -> Iterator[Job]:
         """The waiting jobs, in no order."""
-        yield from self._heap
+        yield from self._ranks
         for lane in self._crowded.values():
             yield from (item for item in lane.behind or () if isinstance(item, Job))
 
     @property
     def eligible(self) -> int:
         """How many could run now, if there were slots for all."""
-        return len(self._heap)
+        return len(self._ranks)
 
     def push(self, job: Job) -> None:
         """File `job` by its priority; among equals by its number, whenever it comes."""
         lane = job.lane
         if lane is None:
-            job.place = self._heap.push(job.priority, job.number, job)
+            job.place = self._ranks.push(job.priority, job.number, job)
             return
         if lane.holder is job:  # it was under way, and waits again
             lane.holder = None
@@ -63,16 +64,26 @@ class Backlog:
 
     def pop(self) -> Job:
         """Take out the job that is to run next; IndexError if none can. Its lane is taken by it."""
-        job = self._heap.pop()
+        job = self._ranks.pop()
         job.place = None
         if job.lane is not None:
             job.lane.head = None
             job.lane.holder = job
         return job
 
+    def take(self, count: int, wanted: Callable[[Job], bool]) -> list[Job]:
+        """Take out those that are to run next, at most `count`, up to the first not `wanted`.
+
+        None of those that are wanted has a lane.
+        """
+        jobs = self._ranks.take(count, wanted)
+        for job in jobs:
+            job.place = None
+        return jobs
+
     def peek(self) -> Job | None:
         """The job that is to run next, left where it is; None if none can."""
-        entry = self._heap.peek()
+        entry = self._ranks.peek()
         return None if entry is None else entry[-1]
 
     def discard(self, job: Job) -> bool:
@@ -81,9 +92,9 @@ class Backlog:
             return False
         lane = job.lane
         if lane is None:
-            self._heap.remove(job.place)
+            self._ranks.remove(job.place)
         elif lane.head is job:
-            self._heap.remove(job.place)
+            self._ranks.remove(job.place)
             lane.head = None
             self._change(lane)
         elif lane.behind is not None:
@@ -139,7 +150,7 @@ class Backlog:
         behind = self._behind_of(lane)
         item = behind.pop()
         if (head := lane.head) is not None and head.place is not None:
-            self._heap.remove(head.place)
+            self._ranks.remove(head.place)
             lane.head = None
             self._put_behind(lane, head)
         if isinstance(item, Mishap):
@@ -157,7 +168,7 @@ class Backlog:
 
     def _put_first(self, lane: Lane, job: Job) -> None:
         lane.head = job
-        job.place = self._heap.push(job.priority, job.number, job)
+        job.place = self._ranks.push(job.priority, job.number, job)
 
     def _put_behind(self, lane: Lane, job: Job) -> None:
         job.place = self._behind_of(lane).push(job.priority, job.number, job)

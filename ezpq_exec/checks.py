@@ -9,7 +9,7 @@ from concurrent.futures.thread import BrokenThreadPool
 
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
-from .options import Options
+from .options import Options, check_bytes
 from .places import Places
 
 __all__ = [
@@ -63,6 +63,10 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
             f"this one has none (got {options.memory_limit!r})"
         )
+    if options.capture and not capabilities.captures:
+        raise UnsupportedOption(
+            "capture=True needs processes on Linux; this engine cannot tell what a job writes"
+        )
 
 
 def check_limit(max_pending: object, when_full: object) -> Places | None:
@@ -79,9 +83,13 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
 
 
 def check_setup(
-    initializer: object, initargs: object, max_tasks: object, relay_logs: object
+    initializer: object,
+    initargs: object,
+    max_tasks: object,
+    relay_logs: object,
+    max_memory: object,
 ) -> Setup:
-    """What every worker is to do first; TypeError or ValueError if it is not that."""
+    """What every worker is to do first, and how long it stays; TypeError or ValueError if not that."""
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
     if not isinstance(initargs, tuple):
@@ -93,7 +101,8 @@ def check_setup(
             raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
     if relay_logs is not None and not isinstance(relay_logs, bool):
         raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
-    return Setup(initializer, initargs, max_tasks, relay_logs)
+    memory = check_bytes("max_worker_memory", max_memory)
+    return Setup(initializer, initargs, max_tasks, relay_logs, memory)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:

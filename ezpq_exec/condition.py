@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-__all__ = ["SharedCondition", "is_held"]
+__all__ = ["NOBODY", "SharedCondition", "is_held"]
 
 
 class Owner(Protocol):
@@ -82,6 +82,9 @@ class SharedCondition:
         waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
             waiter.release()
+
+
+NOBODY = SharedCondition()  # of all the futures that are done: nobody waits on these any more
 
 
 def is_held(lock: Any) -> bool:

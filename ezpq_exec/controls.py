@@ -39,7 +39,9 @@ class ControlledExecutor(Executor):
 
     @property
     def max_workers(self) -> int:
-        """How many jobs run at once."""
+        """How many jobs run at once; where the engine's workers come and go, at this moment."""
+        if self._capabilities.follows:
+            return self._scheduler.slots.limit
         return self._max_workers
 
     def pause(self) -> None:

@@ -27,16 +27,24 @@ class Courier:
         self._ended = threading.Event()  # to be awaited before the thread, as the loop's
 
     def send(self, errand: Callable[[], object]) -> None:
-        """Have `errand` done; at once, and here, if the courier is closed."""
+        """Have `errand` done; at once, and here, if the courier is closed, or has no thread."""
         with self._lock:
-            if not self._closed:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=_work, args=(self._errands, self._ended))
-                    self._thread.name = self._name
-                    self._thread.start()
+            if not self._closed and self._has_thread():
                 self._errands.put(errand)
                 return
         _do(errand)
+
+    def _has_thread(self) -> bool:
+        """Start it if there is none. Where no more are to be had, to do it here is the lesser evil."""
+        if self._thread is None:
+            thread = threading.Thread(target=_work, args=(self._errands, self._ended))
+            thread.name = self._name
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     @property
     def is_held(self) -> bool:

@@ -97,7 +97,7 @@ class Decisions:
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
-        job.pid = slot.pid
+        job.pid, job.host = slot.pid, slot.host
         if job.options.timeout is not None:
             self.deadlines.set(job, now + job.options.timeout + self.grace)
         elif job.alarm is not None:
@@ -146,6 +146,13 @@ class Decisions:
             self.deadlines.set(self.idleness, min(map(self.idleness.due, self.slots.idle)))
         return commands
 
+    def fit(self, now: float) -> list[Command]:
+        """Have as many slots as there are to be."""
+        if self.closed:
+            return []
+        leaving = [command for slot in self.slots.fit() for command in self.let_go(slot)]
+        return leaving + self.dispatch(now)
+
     def follow_up(self, slot: Slot, now: float) -> list[Command]:
         """`slot` has no job any more: it leaves if there is one too many; others may start."""
         gone = self.let_go(slot) if self.slots.surplus > 0 else []
@@ -179,7 +186,8 @@ class Decisions:
         """That was `job`, once and for all."""
         if job.state is State.DONE:
             raise AssertionError(f"{job!r} is settled twice")
-        self.deadlines.clear(job)
+        if job.alarm is not None:
+            self.deadlines.clear(job)
         if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now

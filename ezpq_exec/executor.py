@@ -45,6 +45,9 @@ class PriorityExecutor(ControlledExecutor):
             executor is broken.
         initargs: its arguments.
         max_tasks_per_child: jobs after which a worker is replaced; None for never. Processes only.
+        max_worker_memory: bytes; a worker that has more after a job is replaced. It is its memory
+            of that moment that counts, not its peak, and not what it has started. None (default):
+            any number. Processes only; elsewhere than on Linux it needs psutil.
         max_pending: how many jobs may be submitted and not done; None for any number.
         when_full: what `submit` does when there are as many: "block" until one is done, or "raise"
             `ExecutorFull`.
@@ -76,13 +79,16 @@ class PriorityExecutor(ControlledExecutor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
+        max_worker_memory: int | None = None,
         max_pending: int | None = None,
         when_full: Literal["block", "raise"] = "block",
         start_timeout: float = 60.0,
         idle_timeout: float | None = None,
         relay_logs: bool | None = None,
     ) -> None:
-        setup = check_setup(initializer, initargs, max_tasks_per_child, relay_logs)
+        setup = check_setup(
+            initializer, initargs, max_tasks_per_child, relay_logs, max_worker_memory
+        )
         places = check_limit(max_pending, when_full)
         check_timeout("start_timeout", start_timeout)
         if idle_timeout is not None:
@@ -90,7 +96,7 @@ class PriorityExecutor(ControlledExecutor):
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
-        self._max_workers = parts.max_workers
+        self._max_workers = max(1, parts.max_workers)
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
         self._capabilities = parts.capabilities
@@ -140,7 +146,7 @@ class PriorityExecutor(ControlledExecutor):
         50005000
         """
         return self._intake.map(
-            self._options, fn, iterables, timeout, chunksize, buffersize, self._max_workers
+            self._options, fn, iterables, timeout, chunksize, buffersize, self.max_workers or 1
         )
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
@@ -172,6 +178,8 @@ class PriorityExecutor(ControlledExecutor):
             retries: how often it may be tried again, after `WorkerDied`, `MemoryLimitExceeded`,
                 `JobTimeout` where the engine can kill, and what `retry_on` names. Default 0.
             retry_on: an exception class, or a tuple of them. Default: none.
+            capture: keep what it writes, from C and from other processes, too, in `info.stdout`
+                and `info.stderr`, the last 1 MiB of each. Default False: it goes where yours goes.
             memory_limit: bytes that its worker and all processes below it may have; over it they
                 are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
 

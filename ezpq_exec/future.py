@@ -6,25 +6,19 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from .condition import SharedCondition
-from .jobs import Job, JobInfo, State, describe
+from .jobs import JobInfo, State, describe
+from .lightfuture import LightFuture
 from .options import check_priority
 from .owner import Owner
-
-if TYPE_CHECKING:
-    from .offers import Handover
 
 __all__ = ["JobFuture"]
 
 T = TypeVar("T")
 
-_BLANK = {name: value for name, value in vars(Future()).items() if name != "_condition"}
-_LISTS = [name for name, value in _BLANK.items() if type(value) is list]
 
-
-class JobFuture(Future[T]):
+class JobFuture(LightFuture[T]):
     """What `PriorityExecutor.submit` returns.
 
     It is a `concurrent.futures.Future` in every respect: `wait`, `as_completed` and asyncio take
@@ -41,33 +35,10 @@ class JobFuture(Future[T]):
     """
 
     # Of the class, for most never have their own.
-    _handover: Handover | None = None
-    _was_alone = False
-
-    def __init__(self, job: Job, owner: Owner) -> None:
-        # As Future.__init__ would, less the Condition that it would make: see `_condition`.
-        self.__dict__.update(_BLANK)
-        for name in _LISTS:
-            self.__dict__[name] = []
-        self._job = job
-        self._owner = owner
-        self._info: JobInfo | None = None
-        self._refused = False  # it was cancelled, and those who wait were told
-        self._listeners: Sequence[Callable[[Future[T]], object]] = ()
-
-    _starters: Sequence[Callable[[Any], object]] = ()  # here, since hardly any future has some
-
-    # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
-    # `Future.__init__` sets it and all else locks it, waits on it and notifies it.
-    @property
-    def _condition(self) -> Any:  # type: ignore[override]
-        attributes: dict[str, Any] = self.__dict__
-        if attributes.pop("is_alone", False):
-            self._owner.remind()
-        condition: SharedCondition | None = attributes.get("lazy_condition")
-        if condition is None:  # two threads may come here at once, and must get the same one
-            condition = attributes.setdefault("lazy_condition", SharedCondition(self._owner))
-        return condition
+    _info: JobInfo | None = None
+    _refused = False  # it was cancelled, and those who wait were told
+    _listeners: Sequence[Callable[[Future[T]], object]] = ()
+    _starters: Sequence[Callable[[Any], object]] = ()
 
     def __repr__(self) -> str:
         job = self._job
@@ -98,66 +69,10 @@ class JobFuture(Future[T]):
             self._info = info
         return self._info
 
-    def result(self, timeout: float | None = None) -> T:
-        """What the job returned, or an exception: its own, or one that says what befell it.
-
-        Args:
-            timeout: seconds to wait for it; None (default): for ever.
-
-        Raises:
-            TimeoutError: it is not done yet; the job goes on.
-            CancelledError: the job was cancelled.
-        """
-        return super().result(self._fetch(timeout) if self._handover is not None else timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As `result`, but give the exception back; None if the job returned."""
-        return super().exception(self._fetch(timeout) if self._handover is not None else timeout)
-
-    def _fetch(self, timeout: float | None) -> float | None:
-        """Fetch the answer, if no other thread has begun to; how much is left of `timeout`."""
-        record = self._handover
-        with SharedCondition.lock():
-            if record is None or (timeout is not None and timeout <= 0):
-                return timeout
-            if record.claimed:
-                self._owner.remind()
-                return timeout
-            record.claimed = True
-        began = time.monotonic()
-        self._owner.fetch(record, timeout)
-        return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
-
-    def handed_over(self, record: Handover) -> None:
-        """The job was handed over by the thread that submits it, which knows this future alone."""
-        self._handover = record
-        self._was_alone = False
-        self.__dict__["is_alone"] = True  # until anybody asks for its condition
-
-    def resolve_alone(self, value: T) -> bool:
-        """Resolve, on the thread that waits; False if another is to, as somebody else waits too."""
-        with SharedCondition.lock():
-            if "is_alone" not in self.__dict__ or self._job.condemned is not None:
-                return False
-            del self.__dict__["is_alone"]
-            self._was_alone = True
-            self.set_result(value)
-            self._handover = None
-        return True
-
-    def was_resolved_alone(self) -> bool:
-        """Whether it was resolved like that; if not, it will not be any more."""
-        if "_was_alone" not in self.__dict__:
-            return False
-        with SharedCondition.lock():
-            self.__dict__.pop("is_alone", None)
-            self._handover = None
-            return self._was_alone and self.done()
-
     def cancel(self) -> bool:
         """Take the job back, if it still waits; False if it runs or has ended."""
         with self._condition:
-            if not self._job.ahead:
+            if not self._job.ahead or self.done():
                 return self._cancel()
         if not self._owner.hold(self._job):  # its worker has begun it, though nobody heard yet
             return False
@@ -169,14 +84,9 @@ class JobFuture(Future[T]):
         if not super().cancel():
             return False
         if not already:
+            self._job.called_off = True
             self._owner.cancelled(self._job)
         return True
-
-    def let_go_ahead(self) -> bool:
-        """The job may be handed over ahead of its turn, if it is not cancelled."""
-        with self._condition:
-            self._job.ahead = not self.cancelled()
-            return self._job.ahead
 
     def begin(self) -> None:
         """A job that was handed over ahead of its turn has begun."""
@@ -184,6 +94,11 @@ class JobFuture(Future[T]):
             self._job.announced = self.forestall()
             self._job.ahead = False
         self._tell_start()
+
+    @property
+    def is_told_of_start(self) -> bool:
+        """Whether somebody wants to hear when the job begins."""
+        return bool(self._starters)
 
     def announce(self) -> bool:
         """Say that the job runs, if that was not said; False if it was cancelled before."""

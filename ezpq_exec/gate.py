@@ -64,7 +64,8 @@ class Gate:
 
     def check(self) -> None:
         """Raise RuntimeError, BrokenExecutor among them, unless the gate is open."""
-        self.check_process()
+        if self._forks != _forks:
+            self.check_process()
         if self.broken is not None:
             raise type(self.broken)(*self.broken.args) from self.broken.__cause__
         if exits.has_begun():

@@ -58,27 +58,27 @@ class Intake:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
         """
-        check_callable(function)
-        return self._accept(options, function, args, kwargs, packed_function)
+        if not callable(function):
+            check_callable(function)
+        return self._accept(
+            next(self._numbers), options, (function, args, kwargs or _NOTHING), packed_function
+        )
 
     def _accept(
         self,
+        number: int,
         options: Options,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        parts: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]],
         packed_function: Any,
-        number: int = 0,
     ) -> JobFuture[Any]:
-        """Make a job, of that number if it has one, and hand it to the loop."""
-        self._loop.check_open()
-        call = Call(function, args, kwargs or _NOTHING)
+        """Make a job of the parts of a call, and hand it to the loop."""
+        call = tuple.__new__(Call, parts)  # which does no more than that
         error = payload = None
         try:
             payload = self._engine.pack(call, packed_function)
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
-        job = Job(number or next(self._numbers), call, options, payload, time.monotonic())
+        job = Job(number, call, options, payload, time.monotonic())
         if options.lane is not None:
             job.lane = self._lanes.lane(options.lane)
         future: JobFuture[Any] = JobFuture(job, self._loop)
@@ -155,7 +155,8 @@ class BoundedIntake(Intake):
         number = next(self._numbers)
         try:
             self._places.take(number, self._loop.may_wait_for_place)
-            return self._accept(options, function, args, kwargs, packed_function, number)
+            parts = (function, args, kwargs or _NOTHING)
+            return self._accept(number, options, parts, packed_function)
         except BaseException:
             # Not taken, or else struck by Ctrl-C on its last steps: a job whose future nobody has.
             self._places.give_back(number)

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .options import Options
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from .heap import Entry
     from .lanes import Lane
 
-__all__ = ["Call", "Job", "JobInfo", "Outcome", "State", "Verdict"]
+__all__ = ["Call", "Job", "JobInfo", "Outcome", "Output", "State", "Verdict"]
 
 
 class State(enum.Enum):
     """Where a job is."""
+
+    __hash__ = object.__hash__  # a member is equal to itself alone, and Enum's is not in C
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -28,6 +30,8 @@ class State(enum.Enum):
 
 class Verdict(enum.Enum):
     """How a job ended."""
+
+    __hash__ = object.__hash__  # as above
 
     RETURNED = "returned"
     RAISED = "raised"
@@ -49,6 +53,13 @@ class Call(NamedTuple):
     kwargs: Mapping[str, Any]
 
 
+class Output(Protocol):
+    """What was captured of a job, where it is kept until it is read."""
+
+    def read(self) -> tuple[str, str]:
+        """What was written to stdout and to stderr. Called once."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What an engine reports of a job that ended by itself.
@@ -68,6 +79,7 @@ class Outcome:
     exitcode: int | None = None
     context: BaseException | None = None  # what became of the attempt before
     pid: int | None = None
+    output: Output | None = None
 
 
 class Job:
@@ -79,17 +91,20 @@ class Job:
         "announced",
         "attempt",
         "call",
+        "called_off",
         "condemned",
         "cpu_time",
         "ended",
         "exitcode",
         "future",
         "held",
+        "host",
         "lane",
         "lost_unbegun",
         "max_rss",
         "number",
         "options",
+        "output",
         "payload",
         "pid",
         "place",
@@ -119,18 +134,21 @@ class Job:
         self.alarm: Entry | None = None  # among the deadlines
         self.ahead = False  # in a worker's queue, behind another job
         self.held = False  # not to be put there
+        self.called_off = False  # its future was cancelled by whoever has it
         self.announced = False  # its future was told that it runs
         self.condemned: Verdict | None = None  # why it is being killed
         self.lost_unbegun = 0  # workers that died with it in hand, unbegun
         self.attempt = 0
         self.slot: int | None = None
         self.pid: int | None = None
+        self.host: str | None = None
         self.started: float | None = None
         self.ended: float | None = None
         self.processed: float | None = None
         self.cpu_time: float | None = None
         self.max_rss: int | None = None
         self.exitcode: int | None = None
+        self.output: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<Job {self.number} {self.name!r} {self.state.value}>"
@@ -160,8 +178,10 @@ class JobInfo:
     """All that is known of a job at one moment.
 
     Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. Of a job that was tried more than once,
+    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if that is another
+    host's worker, as Dask's are. Of a job that was tried more than once,
     all this is of its latest attempt; `attempt` counts them from 1 on, and is 0 before the first.
+    `stdout` and `stderr` are the ends of what it wrote there, if that was captured, else None.
     """
 
     id: int
@@ -184,10 +204,13 @@ class JobInfo:
     max_rss: int | None
     worker: int | None
     pid: int | None
+    host: str | None
     attempt: int
     retries: int
     exitcode: int | None
     exception: BaseException | None
+    stdout: str | None = None
+    stderr: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a plain dict, with `state` and `verdict` as strings and the function's name.
@@ -225,6 +248,7 @@ def describe(
         began = None
     ended = job.ended if done else None
     submitted = datetime.fromtimestamp(job.submitted + wall, timezone.utc)
+    output = job.output if done and job.output is not None else (None, None)
     return JobInfo(
         id=job.number,
         name=job.name,
@@ -246,8 +270,11 @@ def describe(
         max_rss=job.max_rss if done else None,
         worker=job.slot,
         pid=job.pid,
+        host=job.host,
         attempt=job.attempt,
         retries=job.options.retries,
         exitcode=job.exitcode if done else None,
         exception=exception if done else None,
+        stdout=output[0],
+        stderr=output[1],
     )

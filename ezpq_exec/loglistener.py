@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from .commands import Command
 from .courier import Courier
 from .engines.channel import Kind
 from .jobs import Job
@@ -34,25 +35,34 @@ class LogListener:
 
     Args:
         name: of the courier's thread.
-        resume: told, on the courier, that a slot is to be listened to again.
+        hear: the engine's, for the loop to call.
+        post: has something called on the loop.
     """
 
-    def __init__(self, name: str, resume: Callable[[int], object]) -> None:
+    def __init__(
+        self, name: str, hear: Callable[[int, bool], object], post: Callable[..., object]
+    ) -> None:
         self._courier = Courier(name)
-        self._resume = resume
+        self._hear = hear
+        self._post = post
         self._lock = threading.Lock()  # guards the next two
         self._left: Counter[int] = Counter()  # bytes by slot
         self._unheard: set[int] = set()
 
-    def take(self, said: Said, job: Job | None) -> bool:
-        """Have it logged; False if that slot is not to be listened to until `resume`."""
+    def take(self, said: Said, job: Job | None) -> None:
+        """Have it logged, and if too much is left, that slot not listened to for a while."""
         with self._lock:
             self._left[said.slot] += len(said.body) + EACH
-            if self._left[said.slot] > MOST_LEFT:
+            is_too_much = self._left[said.slot] > MOST_LEFT
+            if is_too_much:
                 self._unheard.add(said.slot)
-            wanted = said.slot not in self._unheard
+        if is_too_much:
+            self._hear(said.slot, False)
         self._courier.send(lambda: self._log(said, job))
-        return wanted
+
+    def _hear_again(self, slot: int, now: float) -> list[Command]:
+        self._hear(slot, True)
+        return []
 
     def _log(self, said: Said, job: Job | None) -> None:
         try:
@@ -70,7 +80,7 @@ class LogListener:
             if resumes:
                 self._unheard.remove(said.slot)
         if resumes:
-            self._resume(said.slot)
+            self._post(self._hear_again, said.slot)
 
     @property
     def runs_here(self) -> bool:

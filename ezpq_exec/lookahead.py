@@ -15,6 +15,7 @@ So among jobs of microseconds, one may begin up to `DEPTH` places early.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from .attempts import Attempts
@@ -34,7 +35,7 @@ class Lookahead(Attempts):
 
     _least_urgent: Any = None  # the worst priority among those queued
 
-    def look_ahead(self, now: float) -> list[Command]:
+    def look_ahead(self, now: float) -> list[Queue]:
         """Queue waiting jobs at the workers that have just been quick; the loop is about to sleep."""
         if not self._hungry:
             return []
@@ -42,14 +43,12 @@ class Lookahead(Attempts):
         self._hungry.clear()
         if self.paused or self.slots.surplus > 0:
             return []
-        commands: list[Command] = []
-        while hungry:
-            for slot in hungry:
-                job = self.backlog.peek()
-                if job is None or not _can_be_queued(job):
-                    return commands
-                commands.append(self._queue(self.backlog.pop(), slot, now))
-            hungry = [slot for slot in hungry if len(slot.ahead) < DEPTH]
+        room = sum(DEPTH - len(slot.ahead) for slot in hungry)
+        places = itertools.cycle(hungry)  # the next job goes to the next worker that has room
+        commands: list[Queue] = []
+        for job in self.backlog.take(room, _can_be_queued):
+            slot = next(slot for slot in places if len(slot.ahead) < DEPTH)
+            commands.append(self._queue(job, slot, now))
         return commands
 
     def _queue(self, job: Job, slot: Slot, now: float) -> Queue:
@@ -157,17 +156,26 @@ class Lookahead(Attempts):
         return self.follow_up(slot, now)
 
     def _begin(self, slot: Slot) -> Begin:
-        job = slot.job = slot.ahead[0]
-        return self._begin_aside(job, slot)
+        """The worker of `slot` is at the next of those that were queued."""
+        return Begin(self.begin_next(slot))
+
+    def begin_next(self, slot: Slot) -> Job:
+        """As `_begin`, where nobody need be told, since it has ended, too."""
+        job = slot.job = slot.ahead.popleft()
+        self._set_running(job, slot)
+        return job
 
     def _begin_aside(self, job: Job, slot: Slot) -> Begin:
         slot.ahead.remove(job)
+        self._set_running(job, slot)
+        return Begin(job)
+
+    def _set_running(self, job: Job, slot: Slot) -> None:
         self._forget_if_empty(slot)
         job.state = State.RUNNING
         job.attempt += 1
         job.slot = slot.index
-        job.pid = slot.pid
-        return Begin(job)
+        job.pid, job.host = slot.pid, slot.host
 
     def orphaned(self, slot: Slot, now: float) -> list[Command]:
         """The worker of `slot` is gone: what it had not begun waits again."""
@@ -200,6 +208,17 @@ class Lookahead(Attempts):
     def _forget_if_empty(self, slot: Slot) -> None:
         if not slot.ahead:
             self._ahead.pop(slot.index, None)
+
+
+def is_simple(job: Job, slot: Slot, number: int) -> bool:
+    """Whether the end of `job`, if it is that of `number`, concerns none but the next in `slot`."""
+    return bool(
+        job.number == number
+        and slot.ahead
+        and job.condemned is None
+        and job.options.may_be_queued
+        and job.state is State.RUNNING
+    )
 
 
 def _find(slot: Slot, number: int) -> Job | None:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from functools import partial
 from typing import Any
 
 from . import verdicts
@@ -32,15 +33,17 @@ from .commands import (
     Start,
     Unpack,
 )
-from .engines.base import Engine
+from .condition import SharedCondition
+from .engines.base import Engine, end
 from .gate import Gate
 from .handed import Handed
+from .hearing import Hearing
 from .jobs import Job, Outcome, State, Verdict
 from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Finished, Lost, Ready, Report, Said, Stopped, Strayed, Unstartable
+from .reports import Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
 
@@ -71,8 +74,9 @@ class Loop:
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
-        self._resolver = Resolver(name, self._recount, places)
-        self._listener = LogListener(f"{name}-logs", lambda slot: self.post(self._listen, slot))
+        self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
+        self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
+        self._hearing = Hearing(scheduler, self._listener)
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -139,21 +143,28 @@ class Loop:
         commands = self._read_records(now) if self._hands_over else []
         commands += self._read_mail(now)
         for report in reports:
-            commands += self._hear(report, now)
+            commands += self._hearing.hear(report, now)
+            self._done |= isinstance(report, Stopped)
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
         self._obey(commands)
-        self._obey(self._scheduler.look_ahead(now))
+        self._queue(self._scheduler.look_ahead(now))
 
     def _read_mail(self, now: float) -> list[Command]:
+        scheduler = self._scheduler
         commands: list[Command] = []
+        jobs: list[Job] = []  # those that came one after another
         for event, *args in self._mail.read():
-            if event is not self._submitted or not self._scheduler.may_stand_behind(args[0]):
-                for recall in self._scheduler.recall_all():
-                    commands += self._recall(recall.slot)
+            if event is self._submitted and scheduler.may_stand_behind(args[0]):
+                jobs.append(args[0])
+                continue
+            commands += scheduler.submitted_in_turn(jobs, now)
+            jobs.clear()
+            for recall in scheduler.recall_all():
+                commands += self._recall(recall.slot)
             commands += event(*args, now)
-        return commands
+        return commands + scheduler.submitted_in_turn(jobs, now)
 
     def _read_records(self, now: float) -> list[Command]:
         """Read what submitting threads did by themselves."""
@@ -168,65 +179,35 @@ class Loop:
             commands += self._recall(recall.slot)
         return commands + self._handed.read(now)
 
-    def _hear(self, report: Report, now: float) -> list[Command]:
-        scheduler = self._scheduler
-        if isinstance(report, Finished):
-            return scheduler.finished(*report, now)
-        if isinstance(report, Ready):
-            return scheduler.ready(report.slot, report.pid, now)
-        if isinstance(report, Lost):
-            return scheduler.lost(report.slot, report.loss, now)
-        if isinstance(report, Unstartable):
-            slot, why, fatal, died = report
-            cause, scarce = scheduler.unready(why), isinstance(why, OSError)
-            return scheduler.unstartable(slot, cause, fatal, now, died=died, scarce=scarce)
-        return self._hear_more(report, now)
-
-    def _hear_more(self, report: Said | Strayed | Stopped, now: float) -> list[Command]:
-        if isinstance(report, Strayed):
-            return self._scheduler.strayed(*report, now)
-        if isinstance(report, Said):
-            job = self._scheduler.job_in(report.slot, report.number)
-            if not self._listener.take(report, job):
-                self._engine.hear(report.slot, False)
-        else:
-            self._done = True
-        return []
-
-    def _listen(self, slot: int, now: float) -> list[Command]:
-        self._engine.hear(slot, True)
-        return []
-
     def _obey(self, commands: list[Command]) -> None:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
-        at = 0
-        while at < len(commands):
-            command = commands[at]
-            at += 1
-            if type(command) is Run:
+        for command in commands:  # which grows meanwhile
+            if type(command) is Settle:
+                self._settles.append(command)
+            elif type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Begin:
                 if command.job.future is not None:
                     command.job.future.begin()
-            elif type(command) is Queue:
-                commands += self._queue(command.slot, command.job)
-            elif type(command) is Settle:
-                self._settles.append(command)
             else:
                 commands += self._do(command)
 
     def _settle(self) -> None:
         settles = self._settles
         while settles:
-            self._resolver.settle(settles[0].job, settles[0].outcome)
+            self._resolver.settle(*settles[0])
             settles.popleft()
 
-    def _queue(self, slot: int, job: Job) -> list[Command]:
-        future = job.future
-        free = future is not None and future.let_go_ahead()
-        if free and self._engine.queue(slot, job.number, job.payload):
-            return []
-        return self._scheduler.unqueued(slot, job, time.monotonic())
+    def _queue(self, commands: list[Queue]) -> None:
+        """Hand jobs over ahead of their turn. From now on, cancelling one takes a letter."""
+        if not commands:
+            return
+        with SharedCondition.lock():
+            pass  # whoever had found, under it, that a job was not queued has gone on
+        queue = self._engine.queue
+        for slot, job in commands:
+            if job.called_off or not queue(slot, job.number, job.payload):
+                self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
 
     def _recall(self, slot: int) -> list[Command]:
         return self._scheduler.recalled(slot, self._engine.recall(slot), time.monotonic())
@@ -245,7 +226,7 @@ class Loop:
             case Recall(slot):
                 return self._recall(slot)
             case Unpack(job, outcome):
-                self._resolver.unpack(job, outcome, self._unpacked)
+                self._resolver.unpack(job, outcome, partial(self.post, self._scheduler.unpacked))
             case Start(slot):
                 engine.start(slot)
             case Retire(slot):
@@ -262,18 +243,15 @@ class Loop:
             job.announced = True
             if not future.announce():
                 return self._scheduler.cancelled(job, time.monotonic())
-        timeout, limit = job.options.timeout, job.options.memory_limit
-        if limit is None:
-            self._engine.run(slot, job.number, job.payload, timeout)
-        else:
-            self._engine.run_within(slot, job.number, job.payload, timeout, limit)
+        if job.options.is_plain:
+            self._engine.run(slot, job.number, job.payload, job.options.timeout)
+            return []
+        try:
+            self._engine.run_on_terms(slot, job.number, job.payload, job.options)
+        except OSError as failure:  # out of descriptors, or of room: its future is to tell
+            outcome = Outcome(Verdict.RAISED, failure)
+            return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
-
-    def _unpacked(self, job: Job, outcome: Outcome) -> None:
-        self.post(self._scheduler.unpacked, job, outcome)
-
-    def _recount(self, wrong: Verdict, right: Verdict) -> None:
-        self.post(self._scheduler.recounted, wrong, right)
 
     def _collapse(self, failure: BaseException) -> None:
         """Fail every job that is left, and let go of every worker."""
@@ -294,7 +272,5 @@ class Loop:
             job.state = State.DONE
             if job.future is not None:
                 self._resolver.settle(job, verdicts.broken(broken))
-        self._engine.close(kill=True)
-        while not any(isinstance(report, Stopped) for report in self._engine.wait(None)):
-            pass
+        end(self._engine)
         self._done = True

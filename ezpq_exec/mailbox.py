@@ -14,23 +14,28 @@ class Mailbox:
 
     The reader says that it sleeps, and then looks for letters once more: one that came before is
     seen then, and whoever posts later finds it asleep, and wakes it. Only the reader takes that
-    back; so a poster who is struck by an exception before it rings leaves the next one to ring.
+    back; so a poster who is struck by an exception before it rings leaves the next one to ring. Each
+    sleep is an object of its own, by which those who post know whether somebody has rung already.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._letters: deque[tuple[Any, ...]] = deque()
-        self._asleep = False
+        self._sleep: object = None  # while it lasts
+        self._rung: object = None  # the sleep that was last ended by ringing
 
     def post(self, *letter: Any) -> None:
         """Leave a letter, and wake the reader if it sleeps."""
         self._letters.append(letter)
-        self.wake()
+        if self._sleep is not self._rung:
+            self.wake()
 
     def wake(self) -> None:
         """Wake the reader if it sleeps."""
-        if self._asleep:
+        sleep = self._sleep
+        if sleep is not None and sleep is not self._rung:
             self._wake()
+            self._rung = sleep
 
     @property
     def is_unread(self) -> bool:
@@ -39,12 +44,12 @@ class Mailbox:
 
     def fall_asleep(self) -> bool:
         """The reader is about to sleep; False if it must not, since there are letters."""
-        self._asleep = True
+        self._sleep = object()
         return not self._letters
 
     def wake_up(self) -> None:
         """The reader is awake."""
-        self._asleep = False
+        self._sleep = None
 
     def read(self) -> Iterator[tuple[Any, ...]]:
         """Take out the letters, in the order in which they came."""

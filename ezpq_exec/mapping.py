@@ -109,6 +109,8 @@ def results(
 def _result(future: Future[Any], end: float | None) -> Any:
     try:
         return future.result(None if end is None else end - time.monotonic())
-    finally:
+    except BaseException:
         future.cancel()
+        raise
+    finally:
         del future  # break the cycle through an exception's traceback

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["DEFAULT_PRIORITY", "Options", "check_priority"]
+__all__ = ["DEFAULT_PRIORITY", "Options", "check_bytes", "check_priority"]
 
 DEFAULT_PRIORITY = 100
 
@@ -65,7 +65,17 @@ def _retries(value: object) -> int:
     return int(value)
 
 
-def _bytes(name: str, value: object) -> int | None:
+def check_bytes(name: str, value: object) -> int | None:
+    """`value` as a number of bytes, None for no limit.
+
+    Raises:
+        TypeError, ValueError: it is neither.
+
+    >>> check_bytes("memory_limit", 1.5)
+    Traceback (most recent call last):
+        ...
+    TypeError: memory_limit must be an integer, of bytes, or None, not 1.5
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -105,6 +115,7 @@ class Options:
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = ()
     memory_limit: int | None = None
+    capture: bool = False
     may_be_queued: bool = field(init=False, repr=False, compare=False)  # ahead of its turn
     is_plain: bool = field(
         init=False, repr=False, compare=False
@@ -121,15 +132,18 @@ class Options:
         if not isinstance(self.stop_on_lane_error, bool):
             text = f"stop_on_lane_error must be True or False, not {self.stop_on_lane_error!r}"
             raise TypeError(text)
+        if not isinstance(self.capture, bool):
+            raise TypeError(f"capture must be True or False, not {self.capture!r}")
         put(self, "retries", _retries(self.retries))
         put(self, "retry_on", _exceptions(self.retry_on))
-        put(self, "memory_limit", _bytes("memory_limit", self.memory_limit))
+        put(self, "memory_limit", check_bytes("memory_limit", self.memory_limit))
         limits = (
             *(self.timeout, self.queue_timeout, self.memory_limit),
-            *(self.lane, self.retries or None),
+            *(self.lane, self.retries or None, self.capture or None),
         )
         put(self, "may_be_queued", all(limit is None for limit in limits))
-        put(self, "is_plain", self.lane is None and self.memory_limit is None)
+        is_bare = self.memory_limit is None and not self.capture
+        put(self, "is_plain", self.lane is None and is_bare)
 
     def but(self, changes: Mapping[str, Any]) -> Options:
         """These options with `changes` made; an unknown name raises TypeError."""

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import named
+
 if TYPE_CHECKING:
     from .jobs import Call
 
@@ -35,6 +37,8 @@ PROTOCOL = 5
 QUICK_SIZE = 64 * 1024
 _find_by_value = re.compile(b"_class_setstate").search
 _TWO = struct.Struct("<BQ")  # what goes before two pickles: a zero, and the length of the first
+_NO_ARGUMENTS = pickle.dumps(((), {}), PROTOCOL)
+_NONE = pickle.dumps(None, PROTOCOL)
 
 # The pickle opcodes that name a class or function, without which unpickling runs no code but
 # pickle's own: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5 writes no other such opcode.
@@ -50,6 +54,8 @@ def pack(value: object) -> bytes:
     >>> unpack(pack(lambda: 42))()
     42
     """
+    if value is None:
+        return _NONE
     try:
         packed = pickle.dumps(value, PROTOCOL)
     except Exception:
@@ -66,9 +72,12 @@ def _pack_by_value(value: object) -> bytes:
 
 def pack_call(call: Call, packed_function: bytes | None) -> bytes:
     """A call as bytes, for `load_call`; with its function packed already, if that is at hand."""
+    function, args, kwargs = call
     if packed_function is None:
-        return pack((call.function, call.args, dict(call.kwargs)))
-    rest = pack((call.args, dict(call.kwargs)))
+        packed_function = named.packed(function, PROTOCOL)
+        if packed_function is None:
+            return pack((function, args, dict(kwargs)))
+    rest = pack((args, dict(kwargs))) if args or kwargs else _NO_ARGUMENTS
     return b"".join((_TWO.pack(0, len(packed_function)), packed_function, rest))
 
 
@@ -128,10 +137,11 @@ def load_call(packed: bytes | bytearray) -> tuple[Any, Any, Any]:
     if packed[0] != 0:  # one pickle, which does not begin so
         function, args, kwargs = pickle.loads(packed)
         return function, args, kwargs
-    view = memoryview(packed)
     end = _TWO.size + _TWO.unpack_from(packed)[1]
-    function = pickle.loads(view[_TWO.size : end])
-    args, kwargs = pickle.loads(view[end:])
+    function = named.load(bytes(packed[_TWO.size : end]))
+    if packed[end:] == _NO_ARGUMENTS:
+        return function, (), {}
+    args, kwargs = pickle.loads(memoryview(packed)[end:])
     return function, args, kwargs
 
 

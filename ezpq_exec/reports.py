@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Union
 
-from .jobs import Outcome, Verdict
+from .jobs import Outcome, Output, Verdict
 
 __all__ = [
+    "Broken",
+    "Capacity",
     "Finished",
+    "FinishedInTurn",
     "Loss",
     "Lost",
     "Ready",
@@ -33,6 +36,7 @@ class Loss:
         stack: where its job was, as text.
         survivors: what could not be killed.
         peak: the bytes that it had, with all that it had started, when that was too much.
+        output: what its job wrote, if that was captured.
         cause: what is known instead of all that, where the worker was somebody else's.
     """
 
@@ -46,13 +50,15 @@ class Loss:
     survivors: tuple[int, ...] = ()
     peak: int | None = None
     cause: BaseException | None = None
+    output: Output | None = None
 
 
 class Ready(NamedTuple):
-    """The worker of `slot` waits for a job."""
+    """The worker of `slot` waits for a job. `host`: where it is, if that is elsewhere."""
 
     slot: int
     pid: int | None
+    host: str | None = None
 
 
 class Finished(NamedTuple):
@@ -62,6 +68,14 @@ class Finished(NamedTuple):
     number: int
     outcome: Outcome
     ready: bool = True
+
+
+class FinishedInTurn(NamedTuple):
+    """The jobs of these numbers ended by themselves, each queued behind the one before it."""
+
+    slot: int
+    numbers: list[int]
+    outcomes: list[Outcome]
 
 
 class Lost(NamedTuple):
@@ -105,4 +119,27 @@ class Stopped(NamedTuple):
     """The engine has let go of everything."""
 
 
-Report = Union[Ready, Finished, Lost, Strayed, Unstartable, Said, Stopped]
+class Capacity(NamedTuple):
+    """So many jobs can run at once from now on, where that changes by itself."""
+
+    slots: int
+
+
+class Broken(NamedTuple):
+    """No worker can be started any more, in any slot."""
+
+    cause: BaseException
+
+
+Report = Union[
+    Ready,
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Strayed,
+    Unstartable,
+    Said,
+    Capacity,
+    Broken,
+    Stopped,
+]

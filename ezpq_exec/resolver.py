@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import packing
 from .courier import Courier
@@ -14,6 +14,9 @@ from .history import put_before
 from .jobs import Job, Outcome, Verdict
 from .offers import Handover
 from .places import Places
+
+if TYPE_CHECKING:
+    from .future import JobFuture
 
 __all__ = ["Resolver"]
 
@@ -65,17 +68,21 @@ class Resolver:
 
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
-        if not outcome.packed or packing.is_quick(outcome.value):
-            self._resolve(job, outcome)
-        else:
-            self._decoder.send(functools.partial(self._resolve, job, outcome))
+        if outcome.packed or outcome.output is not None:
+            if outcome.output is not None or not packing.is_quick(outcome.value):
+                self._decoder.send(functools.partial(self._resolve, job, outcome))
+                return
+            if outcome.verdict is Verdict.RETURNED:
+                outcome.value = packing.unpack(outcome.value)
+                outcome.packed = False
+        self._resolve(job, outcome)
 
     def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
         """Resolve a future on the thread that waits for it, if that is simple; or leave it."""
         job = record.job
         if outcome.verdict is not Verdict.RETURNED or not packing.is_quick(outcome.value):
             return False
-        value = packing.unpack_result(outcome.value)
+        value = packing.unpack(outcome.value)
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()
@@ -98,23 +105,35 @@ class Resolver:
         job.future = job.payload = None
         if future.was_resolved_alone():
             return
-        value, verdict = outcome.value, outcome.verdict
-        if outcome.packed:
-            value, verdict = self._unpack(outcome)
+        value, verdict = self._read(job, outcome)
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()
-        if verdict is Verdict.CANCELLED and not job.announced:
-            Future.cancel(future)
-        if not job.announced and not future.forestall():
-            verdict = Verdict.CANCELLED  # its owner was quicker than what befell it
+        if not job.announced and not self._forestall(job, future, verdict):
+            verdict = Verdict.CANCELLED
         if verdict is not outcome.verdict:
             job.verdict = verdict
             self._recount(outcome.verdict, verdict)
         if verdict is Verdict.RETURNED:
-            future.set_result(value)
+            future.resolve(value)
         elif verdict is not Verdict.CANCELLED:
             future.set_exception(_after(outcome.context, value))
+
+    def _read(self, job: Job, outcome: Outcome) -> tuple[Any, Verdict]:
+        if outcome.output is not None:
+            job.output = outcome.output.read()
+        return self._unpack(outcome) if outcome.packed else (outcome.value, outcome.verdict)
+
+    @staticmethod
+    def _forestall(job: Job, future: JobFuture[Any], verdict: Verdict) -> bool:
+        """See that nobody cancels a job of which nobody was told that it runs; False if it is."""
+        if job.ahead:  # it has run ahead of its turn, and cannot be cancelled while it is there
+            if future.is_told_of_start:
+                future.begin()
+            return True
+        if verdict is Verdict.CANCELLED:
+            Future.cancel(future)
+        return future.forestall()  # else its owner was quicker than what befell it
 
     @staticmethod
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:

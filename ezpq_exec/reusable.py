@@ -31,6 +31,7 @@ def get_reusable_executor(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     max_tasks_per_child: int | None = None,
+    max_worker_memory: int | None = None,
     start_timeout: float = 60.0,
     idle_timeout: float | None = IDLE_TIMEOUT,
     relay_logs: bool | None = None,
@@ -46,9 +47,8 @@ def get_reusable_executor(
         max_workers: how many jobs run at once; None: as many as it has, at first as
             `PriorityExecutor` has by default.
         engine: "processes" or "threads".
-        initializer, initargs, max_tasks_per_child, start_timeout, relay_logs: as of `PriorityExecutor`. What
-            is not equal to what was given before is different; two lambdas always are.
         idle_timeout: seconds after which a worker without a job leaves; None for never.
+        the others: as of `PriorityExecutor`. Two lambdas always differ.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -72,6 +72,7 @@ def get_reusable_executor(
         "initializer": initializer,
         "initargs": initargs,
         "max_tasks_per_child": max_tasks_per_child,
+        "max_worker_memory": max_worker_memory,
         "start_timeout": start_timeout,
         "idle_timeout": idle_timeout,
         "relay_logs": relay_logs,

@@ -18,7 +18,8 @@ from .commands import Command, Look
 from .deadlines import Pause
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
-from .promises import Promises
+from .lookahead import is_simple
+from .overview import Overview
 from .reports import Loss
 from .slots import Phase, Slot
 
@@ -28,7 +29,7 @@ MOST_FAILED_STARTS = 3  # in a row
 SCARCE = 1.0  # seconds for which no worker is asked for where there was no room for another
 
 
-class Scheduler(Promises):
+class Scheduler(Overview):
     """Decides what runs where and when, and what became of it.
 
     Args:
@@ -52,6 +53,14 @@ class Scheduler(Promises):
         self.wait(job)
         return self.dispatch(now)
 
+    def submitted_in_turn(self, jobs: list[Job], now: float) -> list[Command]:
+        """Jobs have come, one after another."""
+        if self.broken is not None:
+            return [command for job in jobs for command in self.submitted(job, now)]
+        for job in jobs:
+            self.wait(job)
+        return self.dispatch(now) if jobs else []
+
     def rejected(self, job: Job, error: BaseException, now: float) -> list[Command]:
         """A job has come whose arguments cannot be carried to a worker."""
         return [self.settle(job, Outcome(Verdict.RAISED, error), now), *self.dispatch(now)]
@@ -64,7 +73,7 @@ class Scheduler(Promises):
         slot = self.slot_of(job) if job.state is State.RUNNING else None
         if slot is not None:
             self.free(slot, True, now)
-            job.slot = job.pid = None
+            job.slot = job.pid = job.host = None
             job.attempt -= 1
         settled = self.settle(job, verdicts.cancelled(), now)
         after = [] if slot is None else self.follow_up(slot, now) or self.spread()
@@ -101,10 +110,13 @@ class Scheduler(Promises):
 
     def resize(self, count: int, now: float) -> list[Command]:
         """Let `count` jobs run at once; what runs beyond that is not interrupted."""
-        if self.closed:
-            return []
-        leaving = [command for slot in self.slots.resize(count) for command in self.let_go(slot)]
-        return leaving + self.dispatch(now)
+        self.slots.wanted = count
+        return self.fit(now)
+
+    def offered(self, count: int, now: float) -> list[Command]:
+        """The engine can run `count` jobs at once from now on, where that is its affair."""
+        self.slots.offered = count
+        return self.fit(now)
 
     def close(self, now: float, *, cancel: bool = False) -> list[Command]:
         """No further job will come; those that wait are still to run, or cancelled.
@@ -126,14 +138,16 @@ class Scheduler(Promises):
 
     # What the engine reports ----------------------------------------------------------------
 
-    def ready(self, index: int, pid: int | None, now: float) -> list[Command]:
+    def ready(
+        self, index: int, pid: int | None, now: float, host: str | None = None
+    ) -> list[Command]:
         """The worker of a slot waits for its first job."""
         self.workers["started"] += 1
         self.failed_starts = 0
         slot = self.slots.get(index)
         if slot is None:
             return []
-        slot.pid = pid
+        slot.pid, slot.host = pid, host
         if slot.phase is Phase.STARTING:
             self.free(slot, True, now)
         return self.follow_up(slot, now) or self.spread()
@@ -172,7 +186,7 @@ class Scheduler(Promises):
         concluded: list[Command] = []
         if job.state is not State.DONE:
             if job.condemned is not None:  # whoever was told that it will be killed is told no lie
-                loss = Loss(begun=outcome.started, ended=outcome.ended, pid=job.pid)
+                loss = Loss(outcome.started, outcome.ended, job.pid, output=outcome.output)
                 outcome = verdicts.condemned(job, loss)
             concluded = self.conclude(job, outcome, now)
         if begin is not None:
@@ -182,6 +196,22 @@ class Scheduler(Promises):
             self.await_worker(slot, now)
         after = self.follow_up(slot, now) or self.spread()
         return [*after, *self.make_way(job), *concluded]
+
+    def finished_in_turn(
+        self, index: int, numbers: list[int], outcomes: list[Outcome], now: float
+    ) -> list[Command]:
+        """Jobs of a slot ended by themselves, each queued behind the one before it."""
+        commands: list[Command] = []
+        slot = self.slots.get(index)
+        last = numbers[-1]
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            job = None if slot is None else slot.job
+            if slot is None or job is None or number == last or not is_simple(job, slot, number):
+                commands += self.finished(index, number, outcome, True, now)
+            else:  # as `finished` would, less what comes to nothing
+                self.begin_next(slot)
+                commands.append(self.settle(job, outcome, now))
+        return commands
 
     def lost(self, index: int, loss: Loss, now: float) -> list[Command]:
         """The worker of a slot is gone, and what it was running with it."""
@@ -258,37 +288,3 @@ class Scheduler(Promises):
             elif owner.slot is not None:
                 commands.append(Look(owner.slot, owner))
         return commands + self.dispatch(now)
-
-    # What can be asked ----------------------------------------------------------------------
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait."""
-        return len(self.backlog) + sum(len(slot.ahead) for slot in self._ahead.values())
-
-    @property
-    def running(self) -> int:
-        """How many jobs `running_jobs` has."""
-        return len(self.running_jobs())
-
-    def running_jobs(self) -> list[Job]:
-        """The jobs that are in a worker's hands, or have just left them, and are not settled."""
-        jobs = (*(slot.job for slot in self.slots), *self.undecided.values())
-        return [job for job in jobs if job is not None and job.state is State.RUNNING]
-
-    def job_in(self, index: int, number: int) -> Job | None:
-        """The job of that number, if a slot has it in hand."""
-        slot = self.slots.get(index)
-        job = slot.job if slot is not None else None
-        return job if job is not None and job.number == number else None
-
-    def unresolved(self) -> list[Job]:
-        """All the jobs that are still in its hands."""
-        queued = [job for slot in self.slots for job in slot.ahead]
-        return [*self.backlog, *self.running_jobs(), *queued]
-
-    def recounted(self, wrong: Verdict, right: Verdict, now: float) -> list[Command]:
-        """A verdict turned out to be another, when the outcome was unpacked or delivered."""
-        self.settled[wrong] -= 1
-        self.settled[right] += 1
-        return []

@@ -25,7 +25,7 @@ class Phase(enum.Enum):
 class Slot:
     """One place for one job at a time."""
 
-    __slots__ = ("ahead", "alarm", "idle_since", "index", "job", "phase", "pid", "since")
+    __slots__ = ("ahead", "alarm", "host", "idle_since", "index", "job", "phase", "pid", "since")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -33,6 +33,7 @@ class Slot:
         self.job: Job | None = None
         self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
         self.pid: int | None = None
+        self.host: str | None = None  # where its worker is, if that is elsewhere
         self.idle_since = 0.0  # of use while it is idle
         self.since = 0  # the number of its job when it was last looked whether that is slow
         self.alarm: Entry | None = None  # by when its worker must be ready, or its job be over
@@ -56,6 +57,8 @@ class Slots:
         self.starting = 0
         self.busy = 0
         self.limit = 0  # how many slots there are to be
+        self.wanted: int | None = None  # the most that there are to be, as the user says
+        self.offered: int | None = None  # and as the engine says, where that is its affair
         self.resize(count)
 
     def __iter__(self) -> Iterator[Slot]:
@@ -93,6 +96,11 @@ class Slots:
     def surplus(self) -> int:
         """How many slots there are too many: as many busy ones leave when they are free."""
         return len(self._slots) - self.limit
+
+    def fit(self) -> list[Slot]:
+        """Have as many slots as both user and engine allow; returns what can leave at once."""
+        limits = [limit for limit in (self.wanted, self.offered) if limit is not None]
+        return self.resize(min(limits))
 
     def resize(self, limit: int) -> list[Slot]:
         """Have `limit` slots. Adds what is missing; returns what can leave at once."""

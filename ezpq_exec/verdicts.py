@@ -29,9 +29,10 @@ def _label(job: Job) -> str:
 def _outcome(verdict: Verdict, error: BaseException, loss: Loss | None = None) -> Outcome:
     if loss is None:
         return Outcome(verdict, error)
-    return Outcome(
-        verdict, error, started=loss.begun or 0.0, ended=loss.ended, exitcode=loss.exitcode
-    )
+    started = loss.begun or 0.0
+    outcome = Outcome(verdict, error, started=started, ended=loss.ended, exitcode=loss.exitcode)
+    outcome.output = loss.output
+    return outcome
 
 
 def _details(loss: Loss) -> str:
@@ -133,7 +134,10 @@ def condemned(job: Job, loss: Loss) -> Outcome:
     text = f"the worker of {_label(job)} died {how} (pid {loss.pid})"
     if loss.signal == "SIGKILL":  # and not by us: the system's own killer leaves no other trace
         text += ", perhaps killed by the system for lack of memory"
-    if loss.cause is not None:
+    if loss.cause is not None and loss.pid is not None:
+        text = f"the worker of {_label(job)} was ended (pid {loss.pid}), since what it sent"
+        text += f" could not be read: {loss.cause!r}"
+    elif loss.cause is not None:
         text = f"the executor that ran {_label(job)} failed under it: {loss.cause!r}"
     died = WorkerDied(
         text + _details(loss),

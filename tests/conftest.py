@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
+import dasks
 import lenders
 from ezpq_exec import Capabilities, Engine, PriorityExecutor
 from gates import PATIENCE, Gate
@@ -23,9 +24,12 @@ ENGINES = {
     "processes": "processes",
     "threads": "threads",
     "spawned": "ezpq_exec.engines.spawned:SpawnedEngine",
+    "the page's": "page_engine:crew",
     "borrowed": "lenders:threads",
     "borrowed processes": "lenders:processes",
+    "dask": "dasks:engine",
 }
+SLOW_TO_START = {"dask"}  # engines that are made ready only if a case of theirs is to run
 
 if os.environ.get("PRETEND") == "win32":  # see elsewhere/; this one forks, of which nobody hears
     del ENGINES["borrowed processes"]
@@ -45,6 +49,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a case says what it asks of an engine."""
     config.addinivalue_line("markers", "needs(*capabilities): only for engines that have these")
     config.addinivalue_line("markers", "lacks(*capabilities): only for engines without these")
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        dasks.share()
+
+
+def pytest_unconfigure() -> None:
+    """End what was started for several processes of tests, or for this one."""
+    dasks.close_shared()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -84,15 +95,20 @@ def capabilities_of(name: str) -> Capabilities:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> None:
+def _warm(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have all that a program keeps for good (root, trackers) there before the first test.
 
     What was imported by then is garbage for no test, so that they need not look through it.
     """
+    params = [getattr(item, "callspec", None) for item in request.session.items]
+    used = {spec.params.get("engine_name") for spec in params if spec is not None}
     for name in ENGINES:
-        capabilities_of(name)
+        if name in used or name not in SLOW_TO_START:
+            capabilities_of(name)
     gc.collect()
     gc.freeze()
+    yield
+    dasks.close_shared()
 
 
 # Nothing is left --------------------------------------------------------------------------------
@@ -103,7 +119,10 @@ def descendants() -> set[psutil.Process]:
     me = psutil.Process()
     found = set()
     roots = 0
+    foreign = dasks.foreign_pids()
     for process in me.children(recursive=True):
+        if process.pid in foreign:
+            continue
         try:
             words = " ".join(process.cmdline())
             own = process.ppid() == me.pid

@@ -9,16 +9,19 @@ import workload
 from gates import hold, say
 
 __all__ = [
+    "LITTLE",
     "MEBIBYTE",
     "daemon_grows",
     "grandchild_grows",
     "grow",
     "keep",
+    "keep_little",
     "sharing_children",
     "take",
 ]
 
 MEBIBYTE = 1 << 20
+LITTLE = 1 << 16  # bytes
 _kept: list[bytearray] = []
 
 
@@ -30,6 +33,13 @@ def take(count: int) -> int:
 def keep(count: int) -> int:
     """Have so many MiB more from now on; the pid."""
     _kept.append(_filled(count))
+    return os.getpid()
+
+
+def keep_little(trace: str) -> int:
+    """As `keep`, of `LITTLE` bytes, in microseconds, and leave a trace of having run."""
+    workload.times_called(trace)
+    _kept.append(bytearray(b"." * LITTLE))
     return os.getpid()
 
 

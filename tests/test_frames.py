@@ -73,9 +73,9 @@ def endless(sizes: list[int]) -> Iterator[int]:
 
 
 @settings(max_examples=150, deadline=None)
-@example(sent=[Frame(1, 1, 0.0, 0.0, 0.0, 0, b"x" * LARGE)], cuts=[HEADER.size])
-@example(sent=[Frame(1, 1, 0.0, 0.0, 0.0, 0, b"x" * LARGE)], cuts=[HEADER.size + LARGE - 1])
-@example(sent=[Frame(1, 1, 0.0, 0.0, 0.0, 0, b"")] * 3, cuts=[1])
+@example(sent=[Frame(1, Kind.CALL, 0.0, 0.0, 0.0, 0, b"x" * LARGE)], cuts=[HEADER.size])
+@example(sent=[Frame(1, Kind.CALL, 0.0, 0.0, 0.0, 0, b"x" * LARGE)], cuts=[HEADER.size + LARGE - 1])
+@example(sent=[Frame(1, Kind.CALL, 0.0, 0.0, 0.0, 0, b"")] * 3, cuts=[1])
 @given(
     sent=st.lists(frames(), max_size=6),
     cuts=st.lists(st.integers(1, 200) | st.sampled_from([4096, READ_SIZE, 10**6]), min_size=1),
@@ -136,7 +136,7 @@ def test_reader_keeps_no_frame() -> None:
     """A large body that came out is nobody's but the caller's: the next does not overwrite it."""
     reader = Reader()
     first, second = b"1" * LARGE, b"2" * LARGE
-    stream = header(1, 1, first) + first + header(2, 1, second) + second
+    stream = header(1, Kind.CALL, first) + first + header(2, Kind.CALL, second) + second
     found = read(reader, stream, endless([7777]))
     assert [bytes(frame.body) for frame in found] == [first, second]
 
@@ -193,7 +193,7 @@ def test_nothing_there_is_no_end(ends: tuple[Channel, socket.socket]) -> None:
 def test_closed_end_is_the_end(ends: tuple[Channel, socket.socket]) -> None:
     """When the other end is closed, reading raises EOFError, within a large body too."""
     channel, theirs = ends
-    theirs.sendall((header(1, 1, b"x" * LARGE) + b"x")[:60])
+    theirs.sendall((header(1, Kind.CALL, b"x" * LARGE) + b"x")[:60])
     assert channel.receive() == []
     theirs.close()
     with pytest.raises(EOFError):

@@ -15,12 +15,12 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
     "errors options jobs owner heap",
-    "history lanes backlog deadlines commands reports slots idleness verdicts sizing",
-    "decisions attempts lookahead promises scheduler ending stats packing batching inbox exitorder",
+    "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
+    "decisions attempts lookahead promises overview scheduler ending stats named packing batching inbox exitorder",
     "engines.*",
-    "courier loglistener exits mailbox places gate condition offers handed resolver loop whereabouts desk",
+    "courier loglistener exits mailbox places gate condition offers handed resolver hearing loop whereabouts desk",
     "excerpt extras progress",
-    "future checks configured lanetable intake assembly mapping automap controls executor completed",
+    "lightfuture future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
     "joblib",
     "records tracks",
@@ -32,8 +32,8 @@ LAYERS = [
 ]
 PURE = [
     *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
-    *("history", "lanes", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
-    *("promises", "sizing"),
+    *("history", "lanes", "ranks", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
+    *("promises", "overview", "sizing"),
     *("scheduler", "ending", "stats"),
 ]
 IMPURE = {

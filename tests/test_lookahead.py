@@ -8,7 +8,7 @@ takes everything back before each letter, except one that brings a job that may 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,10 +64,7 @@ class Rig:
 
     def look(self) -> list[tuple[int, Job]]:
         """What is queued, and where, before the loop sleeps."""
-        commands = self.scheduler.look_ahead(self.now)
-        queued = [(c.slot, c.job) for c in commands if isinstance(c, Queue)]
-        assert len(queued) == len(commands)
-        return queued
+        return [(slot, job) for slot, job in self.scheduler.look_ahead(self.now)]
 
     def recall(self, index: int, *jobs: Job) -> list[Command]:
         """These were taken back there."""
@@ -328,6 +325,25 @@ def test_a_slot_too_many_leaves_with_nothing_queued() -> None:
     assert runs(rig.finish(rig.first[1])) == queued[:1]
 
 
+def test_a_job_that_ends_among_others_and_was_to_be_killed_is_called_killed() -> None:
+    """Whoever was told so is told no lie, though several answers are heard together."""
+    rig = Rig(1)
+    for _ in range(3):
+        rig.submit()
+    rig.finish(rig.first[0])
+    (_, second), (_, third) = rig.look()[:2]
+    running = rig.scheduler.running_jobs()[0]
+    rig.scheduler.kill(running, rig.now)
+    outcomes = [Outcome(Verdict.RETURNED, None, started=rig.now, ended=rig.now) for _ in range(3)]
+    numbers = [running.number, second.number, third.number]
+    told = settled(rig.scheduler.finished_in_turn(0, numbers, outcomes, rig.now))
+    assert told == [
+        (running, Verdict.KILLED),
+        (second, Verdict.RETURNED),
+        (third, Verdict.RETURNED),
+    ]
+
+
 def test_a_job_that_was_taken_back_can_be_killed() -> None:
     """It was told to run, so it cannot be cancelled any more: it is settled as killed, at once."""
     rig = Rig()
@@ -431,7 +447,7 @@ class World:
         self.doomed: list[Worker] = []
         self.lanes = {"a": Lane("a"), "b": Lane("b")}
 
-    def obey(self, commands: list[Command]) -> None:
+    def obey(self, commands: Sequence[Command]) -> None:
         """Obey, and whatever follows from that."""
         queue = deque(commands)
         while queue:
@@ -448,6 +464,14 @@ class World:
         """As the loop reads one."""
         commands = [] if self.stands_behind(event, args) else self.recall_all()
         self.turn([*commands, *event(*args, self.now)])
+
+    def letters(self, jobs: Sequence[Job]) -> None:
+        """As it reads those that bring jobs, one after another."""
+        behind = [job for job in jobs if self.scheduler.may_stand_behind(job)]
+        self.turn(self.scheduler.submitted_in_turn(behind, self.now))
+        for job in jobs:
+            if job not in behind:
+                self.letter(self.scheduler.submitted, job)
 
     def stands_behind(self, event: Any, args: Any) -> bool:
         """Whether nothing is taken back for it."""
@@ -560,11 +584,20 @@ class World:
 
     def deliver(self, worker: Worker, took: float) -> list[Command]:
         """Its oldest answer is heard."""
+        return self.scheduler.finished(worker.index, *self.answer(worker, took), True, self.now)
+
+    def deliver_in_turn(self, worker: Worker, took: float, count: int) -> list[Command]:
+        """So many answers are heard together, each of a job that was queued behind the one before."""
+        answers = [self.answer(worker, took) for _ in range(count)]
+        numbers, outcomes = [n for n, _ in answers], [outcome for _, outcome in answers]
+        return self.scheduler.finished_in_turn(worker.index, numbers, outcomes, self.now)
+
+    def answer(self, worker: Worker, took: float) -> tuple[int, Outcome]:
+        """Its oldest answer."""
         number = worker.answers.popleft()
         assert number == worker.current
         worker.current = worker.ahead.popleft() if worker.ahead else None
-        outcome = Outcome(Verdict.RETURNED, None, started=self.now - took, ended=self.now)
-        return self.scheduler.finished(worker.index, number, outcome, True, self.now)
+        return number, Outcome(Verdict.RETURNED, None, started=self.now - took, ended=self.now)
 
     def die(self, worker: Worker, reason: Verdict | None) -> None:
         """It is gone, after its last words."""
@@ -632,9 +665,16 @@ class LookaheadAgainstWorld(RuleBasedStateMachine):
         limited=st.sampled_from([False] * 9 + [True]),
         lane=st.sampled_from([None] * 6 + ["a", "b"]),
         retries=st.sampled_from([0] * 6 + [1]),
+        together=st.booleans(),
     )
     def submit(
-        self, count: int, priority: int, limited: bool, lane: str | None = None, retries: int = 0
+        self,
+        count: int,
+        priority: int,
+        limited: bool,
+        lane: str | None = None,
+        retries: int = 0,
+        together: bool = False,
     ) -> None:
         """Jobs come."""
         world = self.world
@@ -644,7 +684,10 @@ class LookaheadAgainstWorld(RuleBasedStateMachine):
             job = Job(len(world.jobs), Call(int, (), {}), options, b"", world.now)
             job.lane = None if lane is None else world.lanes[lane]
             world.jobs.append(job)
-            world.letter(world.scheduler.submitted, job)
+            if not together:
+                world.letter(world.scheduler.submitted, job)
+        if together:
+            world.letters(world.jobs[-count:])
 
     @rule()
     def ready(self) -> None:
@@ -662,12 +705,21 @@ class LookaheadAgainstWorld(RuleBasedStateMachine):
         for _ in range(steps if worker else 0):
             self.world.work(worker)
 
-    @rule(number=picks, count=st.integers(1, 4), quick=st.sampled_from([True, True, True, False]))
-    def hear(self, number: int, count: int, quick: bool) -> None:
+    @rule(
+        number=picks,
+        count=st.integers(1, 4),
+        quick=st.sampled_from([True, True, True, False]),
+        together=st.booleans(),
+    )
+    def hear(self, number: int, count: int, quick: bool, together: bool = False) -> None:
         """Answers of a worker are heard, several in one turn."""
         world = self.world
         worker = self.pick([w for w in world.workers.values() if w.answers], number)
         commands: list[Command] = []
+        if worker is not None and together:
+            count = min(count, len(worker.answers), 1 + len(worker.ahead))
+            commands += world.deliver_in_turn(worker, QUICK / 2 if quick else QUICK * 2, count)
+            count = 0
         while worker is not None and worker.answers and count:
             commands += world.deliver(worker, QUICK / 2 if quick else QUICK * 2)
             count -= 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copyreg
+import os
 import pickle
 import pickletools
+import posixpath
 import subprocess
 import sys
 import textwrap
@@ -347,3 +349,29 @@ def test_local_exceptions_go_by_value() -> None:
 
     came = unpack_error(pack_error(raised(Local("here"))))
     assert (type(came).__name__, str(came)) == ("Local", "here")
+
+
+def test_a_function_is_looked_up_anew_when_its_name_stands_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As pickle does: what a module has under a name at that moment is what is called."""
+    packed = pack_call(Call(os.path.basename, ("a/b",), {}), None)
+    function, args, _ = load_call(packed)
+    assert function(*args) == "b"
+    monkeypatch.setattr(os.path, "basename", os.path.dirname)
+    function, args, _ = load_call(packed)
+    assert function(*args) == "a"
+    monkeypatch.undo()
+    assert load_call(packed)[0] is os.path.basename
+
+
+def test_a_function_that_its_name_no_longer_stands_for_goes_by_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was packed by name once, and something else is there now: the job runs what was given."""
+    original = posixpath.basename
+    pack_call(Call(original, ("a/b",), {}), None)
+    monkeypatch.setattr(posixpath, "basename", len)
+    packed = pack_call(Call(original, ("a/b",), {}), None)
+    function, args, _ = load_call(packed)
+    assert function(*args) == "b"

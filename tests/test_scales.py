@@ -214,3 +214,29 @@ def test_descendants_are_found_to_any_depth() -> None:
     os.close(told)
     assert found == {int(pid) for pid in said.split()}
     assert descendants(first) == set()
+
+
+def test_without_proc_psutil_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS and Windows; a process that is gone has nothing there either."""
+    from ezpq_exec.engines import usage
+
+    ours = usage.resident(os.getpid())
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    monkeypatch.setattr(usage, "_LINUX", False)
+    assert usage.resident(os.getpid()) == pytest.approx(ours, rel=0.2)
+    assert usage.resident(child) == 0
+
+
+def test_without_proc_and_psutil_nothing_can_be_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The executor says so when it is made, and what to install."""
+    from ezpq_exec import PriorityExecutor, UnsupportedOption
+    from ezpq_exec.engines import usage
+    from ezpq_exec.engines.spawned import SpawnedEngine
+
+    monkeypatch.setattr(usage, "_LINUX", False)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(UnsupportedOption, match=r"psutil.*ezpq_exec\[memory\] \(got 5\)"):
+        PriorityExecutor(1, engine=SpawnedEngine(), max_worker_memory=5)

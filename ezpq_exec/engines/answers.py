@@ -10,14 +10,8 @@ __all__ = ["outcome_of"]
 
 def outcome_of(frame: Frame) -> Outcome:
     """The outcome that `frame` carries, its value still packed."""
-    returned = frame.kind == Kind.RETURNED
-    return Outcome(
-        Verdict.RETURNED if returned else Verdict.RAISED,
-        frame.body,
-        packed=True,
-        started=frame.stamp,
-        ended=frame.ended,
-        cpu_time=frame.cpu_time,
-        max_rss=frame.rss or None,  # where the system does not tell
-        exitcode=0 if returned else 1,
-    )
+    _, kind, started, ended, cpu_time, rss, body = frame
+    peak = rss or None  # where the system does not tell
+    if kind == Kind.RETURNED:
+        return Outcome(Verdict.RETURNED, body, True, started, ended, cpu_time, peak, 0)
+    return Outcome(Verdict.RAISED, body, True, started, ended, cpu_time, peak, 1)

@@ -60,6 +60,7 @@ class Attendant:
         self.exitcode: int | None = None
         self.ended = 0.0
         self.failure: BaseException | None = None
+        self.spoilt: BaseException | None = None  # why there is no talking to its worker
         self._tell = tell
         self._process: Any = None
         self._is_up = threading.Event()  # or failed to come up

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..jobs import Call, Outcome, Verdict
-from ..reports import Report
+from ..options import Options
+from ..reports import Report, Stopped
+from .loglevels import Levels
 
-__all__ = ["Capabilities", "Engine", "Line", "Setup"]
+__all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
 
 class Line(Protocol):
@@ -47,15 +49,20 @@ class Capabilities:
         own_deadlines: the engine ends jobs at their deadline by itself, even while this process
             is held up.
         stacks: it says where a job was that it killed, or that crashed.
-        recycles: workers can be replaced after a number of jobs.
+        recycles: workers can be replaced after a number of jobs, or when they have grown.
         isolates: jobs run in processes of their own: arguments and results are copies, and a
             crash is survived.
         hands_over: `Engine.hand_over` is there.
         queues: `Engine.queue` and `Engine.recall` are.
         dumps: `Engine.ask_stack` is there.
         limits_memory: `Engine.run_within` is.
+        captures: `Engine.capture` is.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
+        follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
+            reported. `max_workers` is the most that do.
+        is_away: workers may be on other hosts; they are in surroundings of their own, and what jobs
+            print comes out there.
         relays: what jobs log reaches this process's handlers.
     """
 
@@ -69,8 +76,11 @@ class Capabilities:
     queues: bool = False
     dumps: bool = False
     limits_memory: bool = False
+    captures: bool = False
     quick: float = 0.0005
     borrows: bool = False
+    follows: bool = False
+    is_away: bool = False
     relays: bool = False
 
 
@@ -82,6 +92,18 @@ class Setup:
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
     relays_logs: bool | None = None  # None: if it can
+    max_worker_memory: int | None = None  # bytes
+    levels: Levels | None = None  # what to log, if that is not what this process does
+
+    @property
+    def recycles(self) -> bool:
+        """Whether a worker may be replaced after a job, which only the loop can see to."""
+        return not (self.max_tasks_per_child is None and self.max_worker_memory is None)
+
+    def initialize(self) -> None:
+        """Call the initializer, if there is one: in a worker, which is ready once this returns."""
+        if self.initializer is not None:
+            self.initializer(*self.initargs)
 
 
 class Engine(abc.ABC):
@@ -129,10 +151,31 @@ class Engine(abc.ABC):
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
 
+    def run_on_terms(self, slot: int, number: int, payload: Any, options: Options) -> None:
+        """As `run`, on terms of its own.
+
+        Raises:
+            OSError: that cannot be done now; it is not run.
+        """
+        if options.capture:
+            self.capture(slot)
+        if options.memory_limit is None:
+            self.run(slot, number, payload, options.timeout)
+        else:
+            self.run_within(slot, number, payload, options.timeout, options.memory_limit)
+
     def run_within(
         self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
     ) -> None:
         """As `run`; the worker, with all that is below it, may have so many bytes meanwhile."""
+        raise NotImplementedError
+
+    def capture(self, slot: int) -> None:
+        """Keep what the next job that is `run` in `slot` writes; its outcome or loss has it.
+
+        Raises:
+            OSError: that cannot be done now.
+        """
         raise NotImplementedError
 
     def hand_over(
@@ -178,9 +221,12 @@ class Engine(abc.ABC):
         """Take back what was queued and has not begun; the numbers of those jobs, in order."""
         raise NotImplementedError
 
-    @abc.abstractmethod
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
-        """End the worker of `slot` if it still has job `number`. `force`: the first try failed."""
+        """End the worker of `slot` if it still has job `number`. `force`: the first try failed.
+
+        Called only of an engine whose capabilities say that it kills.
+        """
+        raise NotImplementedError("this engine cannot kill, as its capabilities say")
 
     def terminate(self, slot: int, number: int, reason: Verdict) -> None:
         """As `kill`, but the worker is sent SIGTERM first, and has a few seconds to end by it."""
@@ -220,3 +266,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def close(self, *, kill: bool = False) -> None:
         """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left."""
+
+
+def end(engine: Engine) -> None:
+    """Kill all its workers, and wait until nothing is left."""
+    engine.close(kill=True)
+    while not any(isinstance(report, Stopped) for report in engine.wait(None)):
+        pass

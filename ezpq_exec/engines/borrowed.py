@@ -18,7 +18,7 @@ from typing import Any
 from .. import packing
 from ..errors import UnsupportedOption
 from ..inbox import Inbox
-from ..jobs import Call, Verdict
+from ..jobs import Call
 from ..reports import Finished, Loss, Lost, Report, Stopped, Strayed, Unstartable
 from .base import Capabilities, Engine, Setup
 from .errand import Answer, owners_here
@@ -140,10 +140,6 @@ class BorrowedEngine(Engine):
         for number in back:
             del place.loans[number]
         return back[::-1]
-
-    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
-        """See `Engine.kill`. Never called: `Capabilities.kills` is false."""
-        raise NotImplementedError("a job in a borrowed executor cannot be killed")
 
     def retire(self, slot: int) -> None:
         """See `Engine.retire`."""

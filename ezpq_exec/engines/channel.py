@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import NamedTuple, Union
 
-__all__ = ["Channel", "Frame", "Kind", "Reader", "receive", "send", "shut"]
+__all__ = ["Channel", "Frame", "Garbled", "Kind", "Reader", "receive", "send", "shut", "whole"]
 
 Bytes = Union[bytes, bytearray, memoryview]
 Head = tuple[int, int, int, float, float, float, int]
@@ -24,20 +24,25 @@ SMALL = 16 * 1024  # a body that an idle worker's socket takes whole, whatever i
 FILL_SIZE = 1024 * 1024  # read of a large body at a time, so that others get their turn
 
 
-class Kind:
-    """What a frame is."""
+class Garbled(Exception):
+    """What came is no frame: somebody else has written to the descriptor."""
 
-    SETUP = 0  # to the worker: surroundings and initializer
-    CALL = 1  # to the worker: a job
-    READY = 2  # to the parent: the initializer is done
-    RETURNED = 3
-    RAISED = 4
-    UNFIT = 5  # to the parent: the initializer raised
-    STARTED = 6  # to the parent, where no page is shared: a job has begun
-    BEHIND = 7  # to the worker, in its queue: the next frame on the stream is the message
-    HUNG_UP = 8  # to a thread of the parent's that waits on a line: no answer comes this way
-    LOGGED = 9  # to the parent: a job has logged something
-    WARNED = 10  # to the parent: a job was warned of something
+
+class Kind:
+    """What a frame is: a byte that is in no text, nor zero, so that what is no frame is seen."""
+
+    SETUP = 0xE0  # to the worker: surroundings and initializer
+    CALL = 0xE1  # to the worker: a job
+    READY = 0xE2  # to the parent: the initializer is done
+    RETURNED = 0xE3
+    RAISED = 0xE4
+    UNFIT = 0xE5  # to the parent: the initializer raised
+    STARTED = 0xE6  # to the parent, where no page is shared: a job has begun
+    BEHIND = 0xE7  # to the worker, in its queue: the next frame on the stream is the message
+    HUNG_UP = 0xE8  # to a thread of the parent's that waits on a line: no answer comes this way
+    LOGGED = 0xE9  # to the parent: a job has logged something
+    WARNED = 0xEA  # to the parent: a job was warned of something
+    CAPTURE = 0xEB  # to the worker, in its queue: files for the next job's output are on the stream
 
 
 class Frame(NamedTuple):
@@ -71,8 +76,16 @@ def header(
 
 
 def _frame(head: Head, body: Bytes) -> Frame:
-    _, number, kind, stamp, ended, cpu_time, rss = head
-    return Frame(number, kind, stamp, ended, cpu_time, rss, body)
+    return Frame._make((*head[1:], body))
+
+
+def whole(message: bytes) -> Frame:
+    """The one frame that `message` consists of.
+
+    >>> whole(header(7, Kind.CALL, b"abc") + b"abc").body
+    b'abc'
+    """
+    return _frame(HEADER.unpack_from(message), message[HEADER.size :])
 
 
 class Reader:
@@ -106,13 +119,21 @@ class Reader:
         return [frame]
 
     def feed(self, data: bytes) -> list[Frame]:
-        """These bytes came; what frames are complete now?"""
+        """These bytes came; what frames are complete now?
+
+        Raises:
+            Garbled: they are none.
+            MemoryError: there is no room for one.
+        """
         if self._rest:
             data = self._rest + data
         frames = []
         at, end = 0, len(data)
         while end - at >= HEADER.size:
             head = HEADER.unpack_from(data, at)
+            if head[2] < Kind.SETUP:
+                self._rest = data[at:]
+                raise Garbled(f"this is no frame: {data[at : at + HEADER.size]!r}")
             body_at = at + HEADER.size
             size = head[0]
             if end - body_at < size:
@@ -137,6 +158,7 @@ def receive(sock: socket.socket, reader: Reader) -> list[Frame]:
 
     Raises:
         EOFError: the other end is closed.
+        Garbled, MemoryError: as `Reader.feed`.
         BlockingIOError: nothing is there, and `sock` does not block.
     """
     room = reader.room()
@@ -221,7 +243,7 @@ class Channel:
         while True:
             try:
                 frames += self.receive()
-            except (EOFError, OSError):
+            except (EOFError, OSError, Garbled, MemoryError):
                 return frames
 
     def close(self) -> None:

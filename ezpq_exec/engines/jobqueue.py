@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 
-from .channel import HEADER, SMALL, Frame, Kind, Reader, header, shut
+from .channel import HEADER, SMALL, Frame, Kind, header, shut, whole
 
 __all__ = ["BRISK", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
 
@@ -79,7 +79,7 @@ def next_message(exit_end: socket.socket, lookout: Lookout | None = None) -> Fra
         read_into(messages, exit_end, lookout)
     except ConnectionError:
         return None
-    return Reader().feed(messages[0])[0] if messages[0] else None
+    return whole(messages[0]) if messages[0] else None
 
 
 def ticket_of(message: bytes) -> int:
@@ -112,7 +112,7 @@ class JobQueue:
 
     def answers(self) -> list[Frame]:
         """Those that came this way and that nobody has read."""
-        frames = [Reader().feed(message)[0] for message in _all_from(self.entry)]
+        frames = [whole(message) for message in _all_from(self.entry)]
         return [frame for frame in frames if frame.kind != Kind.HUNG_UP]
 
     def send_back(self, ticket: int) -> None:

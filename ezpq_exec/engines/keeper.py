@@ -99,6 +99,7 @@ class Keeper:
             worker = _Worker(pid, heard, dump, Scales(self._page))
             if self._alarm is None:  # not before, since the first worker is waited for
                 self._alarm = tree.hear_of_deaths()
+                signal.raise_signal(signal.SIGCHLD)  # it may be dead already
             self._say(self._watch(worker, self._alarm))
             worker.close()
             if self._retiring:

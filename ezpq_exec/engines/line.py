@@ -11,7 +11,7 @@ import threading
 
 from ..jobs import Outcome
 from .answers import outcome_of
-from .channel import Frame, Kind, Reader
+from .channel import Frame, Kind, whole
 from .jobqueue import JobQueue, Lookout, read_into, ticket_of
 from .page import Page
 
@@ -105,7 +105,7 @@ class Line:
 
     def _frame(self) -> Frame | None:
         last = self._messages[-1] if self._messages else b""
-        frame = Reader().feed(last)[0] if last else None
+        frame = whole(last) if last else None
         if frame is None or frame.number != self.ticket or frame.kind == Kind.HUNG_UP:
             return None
         return frame

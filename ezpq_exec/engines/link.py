@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -15,19 +16,24 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from . import roots
-from .channel import Channel
+from .base import Setup
+from .capture import Capture
+from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
-from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
+from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn
 from .page import Page
+from .wear import outgrown
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
 __all__ = ["Link"]
 
-News = Union[Born, Died, Dumped]
-_MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped)}
+SOCKS = 3  # that come with a worker: its stream, and both ends of its queue
+
+News = Union[Born, Died, Dumped, Unborn]
+_MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped, Unborn)}
 
 
 class Link:
@@ -45,12 +51,14 @@ class Link:
         self.number = 0
         self.tasks = 0
         self.is_large = False  # the job went by the stream
+        self.outgrown = False  # the worker has more memory than it may keep, and is to get no more
         self.pid: int | None = None
         self.ready = False
         self.lock = threading.Lock()  # guards that the channel is not closed while sent to
         self.orphan = False
         self.closed = False
         self.channel: Channel | None = None
+        self.capture: Capture | None = None  # of what the job writes
         self.queue: JobQueue | None = None
         self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
         self.handed = 0  # the job that a submitting thread handed over last
@@ -62,6 +70,8 @@ class Link:
         self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
         self.keeper: int | None = None  # its pidfd
         self.forced: str | None = None  # why it was killed, keeper and all
+        self.spoilt: BaseException | None = None  # why there is no talking to its worker
+        self.unborn: BaseException | None = None  # why there is none
         self.root = roots.shared()
         with contextlib.ExitStack() as undo:
             memory = Page.allocate()
@@ -89,6 +99,8 @@ class Link:
         """Tell the keeper something; in vain if it is gone."""
         try:
             self.control.send(pickle.dumps(tuple(Order(what, ticket, reason))))
+        except BlockingIOError:  # it has not read hundreds of orders
+            self.kill_keeper()
         except OSError:
             pass  # gone, which its tombstone will tell
 
@@ -99,7 +111,7 @@ class Link:
             EOFError: the keeper is gone.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, 3)
+            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, SOCKS)
         except BlockingIOError:
             return None
         except ConnectionError:
@@ -126,17 +138,24 @@ class Link:
             tell(dumped.stack)
 
     def meet(self, born: Born, socks: Sequence[socket.socket]) -> None:
-        """A new worker is up."""
-        stream, entry, exit_end = socks
-        self.channel = Channel(stream)
-        self.queue = JobQueue(entry, exit_end)
-        self.pid = born.pid
-        self.tasks = 0
+        """A new worker is up.
+
+        Raises:
+            OSError: there are no descriptors left for it.
+        """
+        if len(socks) < SOCKS:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if self.keeper is None:
             try:
                 self.keeper = os.pidfd_open(born.keeper)
             except ProcessLookupError:
                 pass  # gone, which its tombstone will tell
+        stream, entry, exit_end = socks
+        self.channel = Channel(stream)
+        self.queue = JobQueue(entry, exit_end)
+        self.pid = born.pid
+        self.tasks = 0
+        self.outgrown = False
 
     def keeper_lives(self) -> bool:
         """Whether the keeper is known to be alive."""
@@ -160,7 +179,32 @@ class Link:
     def may_queue(self) -> bool:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
         is_in_use = self.number != 0 and self.tasks > 0
-        return is_in_use and not self.is_large and not self.line_is_held
+        return is_in_use and not (self.is_large or self.line_is_held or self.outgrown)
+
+    def in_turn(self, frames: list[Frame]) -> list[Frame]:
+        """Those of `frames` that answer the job in hand, and the next that are queued, in turn."""
+        if self.line is not None:
+            return []
+        answers = []
+        tickets = (self.ticket, *(ticket for ticket, _ in self.ahead))
+        for frame, ticket in zip(frames, tickets):  # noqa: B905
+            if frame.number != ticket or frame.kind not in (Kind.RETURNED, Kind.RAISED):
+                break
+            answers.append(frame)
+        return answers
+
+    def end_job(self) -> int:
+        """The job in hand has ended, and the next that was queued is; the number of that job."""
+        number = self.number
+        self.ticket, self.number = self.ahead.popleft() if self.ahead else (0, 0)
+        self.tasks += 1
+        return number
+
+    def is_worn(self, setup: Setup, answer: Frame) -> bool:
+        """Whether the worker is to leave; not before it has done what it has already been given."""
+        self.outgrown = outgrown(setup, answer, self.pid)
+        too_large = self.outgrown and not self.number
+        return too_large or self.tasks == setup.max_tasks_per_child
 
     def recall(self) -> list[int]:
         """Take back what has not begun; the numbers of those jobs.
@@ -197,7 +241,7 @@ class Link:
                 self.queue.close()
                 self.queue = None
 
-    def kill_keeper(self, reason: str) -> None:
+    def kill_keeper(self, reason: str | None = None) -> None:
         """End everything, without the keeper's help."""
         self.forced = reason
         if self.keeper is not None:

@@ -7,7 +7,7 @@ the first with a job for a worker whose death is the second.
 from __future__ import annotations
 
 import itertools
-import signal
+import os
 import socket
 import sys
 import time
@@ -15,14 +15,23 @@ from collections.abc import Sequence
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Verdict
-from ..reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstartable
+from ..jobs import Output, Verdict
+from ..reports import (
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Ready,
+    Report,
+    Said,
+    Stopped,
+    Unstartable,
+)
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
-from .channel import SMALL, Frame, Kind, header
+from .channel import SMALL, Frame, Garbled, Kind, header
 from .link import Link
-from .messages import Born, Died, Dumped
+from .messages import Born, Died, Dumped, Unborn
 from .pickling import PicklingEngine
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
@@ -40,6 +49,7 @@ class Lives(PicklingEngine):
     _setup = Setup()
 
     def __init__(self) -> None:
+        self._recycles = False  # its workers may be replaced after a job
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -60,12 +70,26 @@ class Lives(PicklingEngine):
                 frames = channel.receive()
                 if link.listening:  # what comes there was sent before
                     self._on_queue(link, 0)
-                for frame in frames:
-                    self._answer(link, frame)
+                self._hear_answers(link, frames)
         except BlockingIOError:
             pass
+        except (Garbled, MemoryError) as failure:
+            self._board.unwatch(channel.sock.fileno())
+            link.spoilt = failure
+            link.kill_keeper()
         except (EOFError, OSError):  # the worker is gone, of which the keeper will tell
             self._board.unwatch(channel.sock.fileno())
+
+    def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
+        """Take in answers that came together: those of jobs that were queued, as one report."""
+        together = len(frames) > 1 and link.ahead and not self._recycles
+        in_turn = link.in_turn(frames) if together else []
+        if in_turn:
+            numbers = [link.end_job() for _ in in_turn]
+            self._report(FinishedInTurn(link.slot, numbers, [outcome_of(each) for each in in_turn]))
+            self._stop_listening(link)
+        for frame in frames[len(in_turn) :]:
+            self._answer(link, frame)
 
     def _answer(self, link: Link, frame: Frame) -> None:
         if frame.kind == Kind.READY:
@@ -79,11 +103,12 @@ class Lives(PicklingEngine):
             self._finish(link, frame)
 
     def _finish(self, link: Link, frame: Frame) -> None:
-        number = link.number
-        link.ticket, link.number = link.ahead.popleft() if link.ahead else (0, 0)
-        link.tasks += 1
-        worn = link.tasks == self._setup.max_tasks_per_child
-        self._report(Finished(link.slot, number, outcome_of(frame), not worn))
+        number = link.end_job()
+        worn = self._recycles and link.is_worn(self._setup, frame)
+        outcome = outcome_of(frame)
+        if link.capture is not None:
+            outcome.output = self._output(link)
+        self._report(Finished(link.slot, number, outcome, not worn))
         self._stop_listening(link)
         if link.line is not None:
             link.line.hang_up()
@@ -124,6 +149,8 @@ class Lives(PicklingEngine):
                 self._mourn(link, message)
             elif isinstance(message, Dumped):
                 link.tell_stack(message)
+            elif isinstance(message, Unborn):
+                link.unborn = OSError(message.number, os.strerror(message.number))
             else:
                 self._greet(link, message, socks)
 
@@ -133,7 +160,13 @@ class Lives(PicklingEngine):
             for sock in socks:
                 sock.close()
             return
-        link.meet(born, socks)
+        try:
+            link.meet(born, socks)
+        except OSError as failure:
+            for sock in socks:
+                sock.close()
+            self._fail(link, failure)
+            return
         self._board.watch(socks[0].fileno(), self._on_channel, link)
         body = packing.pack((surroundings(self._levels()), self._initializer))
         self._send(link, header(0, Kind.SETUP, body), body)
@@ -169,8 +202,7 @@ class Lives(PicklingEngine):
         if link.channel is not None:
             frames = link.channel.drain()
             self._on_queue(link, 0)
-            for frame in frames:
-                self._answer(link, frame)
+            self._hear_answers(link, frames)
 
     def _bereave(self, link: Link, died: Died) -> None:
         """A worker is gone, and its keeper is at the next."""
@@ -179,7 +211,12 @@ class Lives(PicklingEngine):
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
-        self._report(Lost(link.slot, obituary.loss(died, begun)))
+        self._report(Lost(link.slot, obituary.loss(died, begun, self._output(link))))
+
+    @staticmethod
+    def _output(link: Link) -> Output | None:
+        output, link.capture = link.capture, None
+        return output
 
     def _on_tombstone(self, link: Link, event: int) -> None:
         """The keeper and all below it are gone; or the root is, and the keeper goes on alone."""
@@ -202,12 +239,13 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            loss = Loss(begun, time.monotonic(), pid, -signal.SIGKILL, "SIGKILL", reason)
+            loss = obituary.sudden(begun, pid, reason, link.spoilt, self._output(link))
             self._report(Lost(slot, loss))
             self.start(slot)
         else:
-            cause = link.root.failure or WorkerDied("a keeper died before its worker was up")
-            self._report(Unstartable(slot, cause, died=True))
+            why = link.unborn or link.root.failure
+            cause = why or WorkerDied("a keeper died before its worker was up")
+            self._report(Unstartable(slot, cause, died=why is None))
 
     def _fail(
         self, link: Link, cause: BaseException, *, fatal: bool = False, died: bool = False
@@ -223,13 +261,13 @@ class Lives(PicklingEngine):
         channel, queue = link.channel, link.queue
         if channel is None or queue is None:
             return
-        if len(body) <= SMALL:
-            channel.moved_at = time.monotonic()
-            queue.send(head + body)  # in vain if the worker is gone, of which the keeper will tell
+        is_small = len(body) <= SMALL
+        channel.moved_at = time.monotonic()
+        if not queue.send(head + body if is_small else header(0, Kind.BEHIND, b"")):
+            link.kill_keeper()  # out of memory: there is no other way to that worker
             return
-        queue.send(header(0, Kind.BEHIND, b""))
         try:
-            if not channel.send(head, body):
+            if not (is_small or channel.send(head, body)):
                 self._board.await_room(channel.sock.fileno(), wanted=True)
         except OSError:
             pass  # the same
@@ -259,7 +297,7 @@ class Lives(PicklingEngine):
         link.close()
         self._stop_if_empty()
 
-    def _report(self, report: Ready | Finished | Lost | Unstartable) -> None:
+    def _report(self, report: Ready | Finished | FinishedInTurn | Lost | Unstartable) -> None:
         self._reports.append(report)
         self._told.add(report.slot)
 

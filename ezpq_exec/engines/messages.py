@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MESSAGE_SIZE", "Born", "Died", "Dumped", "Order"]
+__all__ = ["MESSAGE_SIZE", "Born", "Died", "Dumped", "Order", "Unborn"]
 
 MESSAGE_SIZE = 128 * 1024  # bytes; a stack dump is the longest part
 
@@ -28,6 +28,12 @@ class Died(NamedTuple):
     stack: str | None
     survivors: tuple[int, ...]
     peak: int | None = None  # bytes, where that was too much
+
+
+class Unborn(NamedTuple):
+    """To the parent: no worker could be started, and this is why; the keeper ends."""
+
+    number: int  # the error's
 
 
 class Dumped(NamedTuple):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 
 from ..errors import WorkerDied
-from ..jobs import Verdict
+from ..jobs import Output, Verdict
 from ..reports import Loss
 from .messages import Died
 
-__all__ = ["loss", "unready"]
+__all__ = ["loss", "sudden", "unready"]
 
 
 def _signal_name(exitcode: int | None) -> str | None:
@@ -21,8 +22,11 @@ def _signal_name(exitcode: int | None) -> str | None:
         return f"signal {-exitcode}"
 
 
-def loss(died: Died, begun: float | None) -> Loss:
-    """A worker's loss, as its keeper told it; `begun`: when it began what it had in hand."""
+def loss(died: Died, begun: float | None, output: Output | None = None) -> Loss:
+    """A worker's loss, as its keeper told it.
+
+    `begun`: when it began what it had in hand; `output`: what that wrote.
+    """
     return Loss(
         begun=begun,
         ended=died.ended,
@@ -33,6 +37,27 @@ def loss(died: Died, begun: float | None) -> Loss:
         stack=died.stack,
         survivors=died.survivors,
         peak=died.peak,
+        output=output,
+    )
+
+
+def sudden(
+    begun: float | None,
+    pid: int | None,
+    reason: Verdict | None,
+    cause: BaseException | None,
+    output: Output | None,
+) -> Loss:
+    """A worker's loss together with its keeper, who has told nothing."""
+    return Loss(
+        begun=begun,
+        ended=time.monotonic(),
+        pid=pid,
+        exitcode=-signal.SIGKILL,
+        signal="SIGKILL",
+        reason=reason,
+        cause=cause,
+        output=output,
     )
 
 

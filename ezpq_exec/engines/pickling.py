@@ -20,7 +20,9 @@ class PicklingEngine(Engine):
 
     def _levels(self) -> loglevels.Levels | None:
         """What a new worker is to log; None if it is not to send that."""
-        return None if self._setup.relays_logs is False else loglevels.levels()
+        if self._setup.relays_logs is False:
+            return None
+        return self._setup.levels or loglevels.levels()
 
     def pack(self, call: Call, packed_function: Any = None) -> bytes:
         """See `Engine.pack`."""

@@ -14,8 +14,10 @@ from typing import Any
 from .. import packing
 from ..jobs import Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
+from . import wear
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
+from .capture import Capture
 from .channel import SMALL, Kind, header
 from .line import Line
 from .link import Link
@@ -46,11 +48,14 @@ class ProcessEngine(Lives):
         dumps=True,
         relays=True,
         limits_memory=True,
+        captures=True,
     )
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
+        wear.check(setup)
         self._setup = setup
+        self._recycles = setup.recycles
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
         self._board: Switchboard[Link] = Switchboard()
@@ -61,7 +66,7 @@ class ProcessEngine(Lives):
         """See `Engine.start`."""
         try:
             link = Link(slot)
-        except OSError as failure:  # out of descriptors, memory or processes
+        except (OSError, RuntimeError) as failure:  # no more descriptors, memory, or threads
             self._report(Unstartable(slot, failure))
             return
         self._links[slot] = link
@@ -86,6 +91,17 @@ class ProcessEngine(Lives):
     ) -> None:
         """See `Engine.run_within`. More than any machine has is as good as no limit."""
         self.run(slot, number, payload, timeout, min(memory_limit, _MOST_MEMORY))
+
+    def capture(self, slot: int) -> None:
+        """See `Engine.capture`."""
+        link = self._links.get(slot)
+        if link is not None and link.channel is not None and link.queue is not None:
+            link.capture = Capture()
+            try:
+                link.capture.send(link.channel.sock)
+            except ConnectionError:
+                return  # the worker is gone, of which the keeper will tell
+            link.queue.send(header(0, Kind.CAPTURE, b""))
 
     def hand_over(
         self,
@@ -133,9 +149,9 @@ class ProcessEngine(Lives):
         self._listen(link)
 
     def line(self, slot: int, number: int) -> Line | None:
-        """See `Engine.line`. None where workers are counted, or it is the loop that listens."""
+        """See `Engine.line`. None where workers are replaced, or it is the loop that listens."""
         link = self._links.get(slot)
-        if link is None or self._setup.max_tasks_per_child is not None:
+        if link is None or self._recycles:
             return None
         link.fetched = True
         with link.lock:

@@ -8,6 +8,7 @@ parent ends, however it ends, it kills all that is left, and ends too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import multiprocessing
 import os
@@ -17,10 +18,12 @@ import signal
 import socket
 import sys
 import traceback  # so that workers have it
+from collections.abc import Sequence
 
 from . import tree
 from .deafness import ignore
 from .keeper import Keeper
+from .messages import Unborn
 from .page import Page
 from .worker import Alarm, serve
 
@@ -105,12 +108,11 @@ class _Root:
         if not data:
             self._end()
         try:
-            pid = os.fork() if len(fds) == FDS_PER_KEEPER else None
-        except OSError:
-            pid = None
-        if pid is None:  # no more descriptors or processes: a closed tombstone tells the parent
+            pid = _fork_with(fds)
+        except OSError as failure:
+            _say_why(fds[:1], failure)
             for descriptor in fds:
-                os.close(descriptor)
+                os.close(descriptor)  # and with its tombstone the parent knows that it is gone
             return False
         control, tombstone, page, stdout, stderr = fds
         if pid == 0:
@@ -127,6 +129,25 @@ class _Root:
         self, worker_name: str, control: int, page: int, streams: tuple[int, int]
     ) -> None:
         """Be a keeper for good, and in each process that it forks a worker until it ends."""
+        try:
+            sock, shared, queue, pipe = self._keep(control, page, streams)
+        except (OSError, MemoryError) as failure:
+            _say_why([control], failure)
+            os._exit(1)
+        # From here on this is a worker, which needs nothing of all that.
+        for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends
+            signal.signal(number, signal.SIG_DFL)
+        os.close(control)
+        os.close(self._parent)
+        with contextlib.suppress(OSError):  # the program has left its session, or ended
+            os.setpgid(0, self._home)
+        _rename(worker_name)
+        serve(sock, shared, Alarm(pipe), queue)
+
+    def _keep(
+        self, control: int, page: int, streams: tuple[int, int]
+    ) -> tuple[socket.socket, Page, socket.socket, int]:
+        """Be a keeper for good; returns in its workers, with what they are to serve."""
         tree.stop_hearing(self._deaths)
         self._requests.close()
         for descriptor in self._tombstones.values():
@@ -138,19 +159,24 @@ class _Root:
         shared = Page(page)
         os.close(page)
         orders = socket.socket(fileno=control)
-        try:
-            sock, queue, pipe = Keeper(orders, shared, self._parent).keep()
-        except OSError:  # no more descriptors or processes: the end of a keeper tells the parent
-            os._exit(1)
-        # From here on this is a worker, which needs nothing of all that.
-        for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends
-            signal.signal(number, signal.SIG_DFL)
-        orders.close()
-        os.close(self._parent)
-        with contextlib.suppress(OSError):  # the program has left its session, or ended
-            os.setpgid(0, self._home)
-        _rename(worker_name)
-        serve(sock, shared, Alarm(pipe), queue)
+        sock, queue, pipe = Keeper(orders, shared, self._parent).keep()
+        orders.detach()
+        return sock, shared, queue, pipe
+
+
+def _fork_with(fds: Sequence[int]) -> int:
+    """As `os.fork`, if all the descriptors that a keeper needs are here."""
+    if len(fds) < FDS_PER_KEEPER:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return os.fork()
+
+
+def _say_why(controls: Sequence[int], failure: BaseException) -> None:
+    """Tell the parent why there will be no worker, if there is a way to it."""
+    number = (isinstance(failure, OSError) and failure.errno) or errno.ENOMEM
+    for control in controls:
+        with contextlib.suppress(OSError):
+            os.write(control, pickle.dumps((Unborn.__name__, number)))
 
 
 def _rename(name: str) -> None:

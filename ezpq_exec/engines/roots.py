@@ -31,7 +31,12 @@ class Root:
         self._starter = threading.Thread(
             target=self._start, args=(theirs,), name="ezpq_exec-start", daemon=True
         )
-        self._starter.start()
+        try:
+            self._starter.start()
+        except RuntimeError:  # no more threads to be had
+            self._requests.close()
+            theirs.close()
+            raise
 
     def _start(self, theirs: socket.socket) -> None:
         """Start the process; off every thread that has something else to see to."""

@@ -14,6 +14,7 @@ worker takes as long to start as an interpreter does.
 
 from __future__ import annotations
 
+import dataclasses
 import selectors
 import threading
 from collections import deque
@@ -22,11 +23,11 @@ from typing import Any
 from .. import packing
 from ..jobs import Verdict
 from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
-from . import obituary
+from . import obituary, wear
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
 from .base import Capabilities, Setup
-from .channel import Frame, Kind, header
+from .channel import Frame, Garbled, Kind, header
 from .lone import no_initializer
 from .pickling import PicklingEngine
 from .sockets import pair
@@ -54,6 +55,7 @@ class SpawnedEngine(PicklingEngine):
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
+        wear.check(setup)
         self._setup = setup
         self._initializer = packing.pack((setup.initializer or no_initializer, setup.initargs))
         self._selector = selectors.DefaultSelector()
@@ -180,6 +182,10 @@ class SpawnedEngine(PicklingEngine):
                     self._answer(attendant, frame)
         except BlockingIOError:
             pass
+        except (Garbled, MemoryError) as failure:
+            self._unwatch(attendant)
+            attendant.spoilt = failure
+            attendant.end()
         except (EOFError, OSError):  # it is gone; if not, there is no talking to it any more
             self._unwatch(attendant)
             attendant.end(after=PATIENCE)
@@ -208,6 +214,7 @@ class SpawnedEngine(PicklingEngine):
         attendant.number = 0
         attendant.tasks += 1
         worn = attendant.tasks == self._setup.max_tasks_per_child
+        worn = worn or wear.outgrown(self._setup, frame, attendant.pid)
         slot = attendant.slot
         self._reports.append(Finished(slot, frame.number, outcome_of(frame), not worn))
         if worn:
@@ -235,7 +242,8 @@ class SpawnedEngine(PicklingEngine):
         self._unwatch(attendant)
         attendant.close()
         if attendant.ready:
-            self._reports.append(Lost(slot, obituary.loss(died, begun)))
+            loss = dataclasses.replace(obituary.loss(died, begun), cause=attendant.spoilt)
+            self._reports.append(Lost(slot, loss))
             self.start(slot)
         else:
             cause = attendant.failure or obituary.unready(died)

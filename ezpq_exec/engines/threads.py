@@ -93,10 +93,6 @@ class ThreadEngine(Engine):
         """See `Engine.hand_over`."""
         sent.extend(map(self._workers[slot].tasks.put, (_Task(number, payload),)))
 
-    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
-        """See `Engine.kill`. Never called: `Capabilities.kills` is false."""
-        raise NotImplementedError("a thread cannot be killed")
-
     def retire(self, slot: int) -> None:
         """See `Engine.retire`."""
         worker = self._workers.pop(slot, None)
@@ -177,8 +173,7 @@ _here = threading.local()  # its `inbox`: of the engine whose jobs this thread r
 def _work(worker: _Worker, setup: Setup, inbox: Inbox[Report | _Gone]) -> None:
     _here.inbox = inbox
     try:
-        if setup.initializer is not None:
-            setup.initializer(*setup.initargs)
+        setup.initialize()
     except BaseException as error:  # the user's code, whose failure is news
         inbox.put(Unstartable(worker.slot, error, fatal=True))
     else:

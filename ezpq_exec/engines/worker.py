@@ -9,6 +9,7 @@ parent is told of each job that begins.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import packing
 from .channel import SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
+from .outlet import Outlet, flush
 from .usage import usage
 from .wire import Wire
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:  # there are none but on Linux
 __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 
 DEADLINE = struct.Struct("<d")
+_NEVER = float("inf")
 WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
 _MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
 
@@ -80,7 +83,8 @@ def serve(
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
     wire = Wire(sock)
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, page):
+    outlet = Outlet()
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, outlet):
         if frame.kind == Kind.SETUP:
             if not _set_up(wire, frame):
                 return
@@ -88,7 +92,7 @@ def serve(
         number, timeout = frame.number, frame.stamp
         started = time.monotonic()
         if page is not None:
-            page.begin(number, started, started + timeout if timeout else float("inf"))
+            page.begin(number, started, started + timeout if timeout else _NEVER)
             if (timeout or frame.rss) and alarm is not None:
                 alarm.watch(page, frame, started)
         elif not wire.answer(header(number, Kind.STARTED, b"", started)):
@@ -98,13 +102,14 @@ def serve(
         wire.job = 0
         del frame
         cpu, rss = usage()
-        _flush()
+        outlet.flush()
         if page is not None:
             if page.condemned == number:
                 _await_death()
             page.end()
-        head = header(number, kind, body, started, ended, max(0.0, cpu - cpu_before), rss)
+        spent = cpu - cpu_before
         cpu_before = cpu
+        head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
         if not _answer(number, head, body, wire, page, queue):
             return
         del body
@@ -123,18 +128,25 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
             return
 
 
-def _messages(queue: socket.socket, sock: socket.socket, page: Page | None) -> Iterator[Frame]:
+def _messages(
+    queue: socket.socket, sock: socket.socket, page: Page | None, outlet: Outlet
+) -> Iterator[Frame]:
     """What the parent sends by the queue, and on the stream behind it."""
     behind = _frames(sock)
     lookout = Lookout()
     while True:
         fetched = page is not None and page.was_fetched
         frame = next_message(queue, lookout if fetched else None)
-        if frame is not None and frame.kind == Kind.BEHIND:
-            frame = next(behind, None)
         if frame is None:
             return
-        yield frame
+        if frame.kind == Kind.CALL:
+            yield frame
+        elif frame.kind == Kind.BEHIND:  # it is large, and is not to be kept here while it is used
+            yield from itertools.islice(behind, 1)
+        elif frame.kind == Kind.CAPTURE:
+            outlet.turn(sock)
+        else:
+            yield frame
         del frame
 
 
@@ -196,7 +208,7 @@ def _set_up(wire: Wire, frame: Frame) -> bool:
         kind, body = Kind.READY, b""
     except BaseException as error:  # the user's code, whose failure is news for the parent
         kind, body = Kind.UNFIT, packing.pack_error(error)
-    _flush()
+    flush()
     return wire.answer(header(os.getpid(), kind, body), body) and kind == Kind.READY
 
 
@@ -224,14 +236,6 @@ def _imitate(parent: Mapping[str, Any]) -> None:
     if parent["cwd"] is not None:
         with contextlib.suppress(OSError):  # removed meanwhile: then there is none to be in
             os.chdir(parent["cwd"])
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, ValueError, OSError):
-            pass  # None, or closed by a job, or its reader is gone
 
 
 def _await_death() -> None:

@@ -247,7 +247,7 @@ def test_a_slow_handler_holds_up_those_who_log_and_nobody_else(
         executor.shutdown()
         numbers = [int(text.split()[0]) for text in handler.texts]
         assert numbers == list(range(len(numbers)))
-        assert int(path.read_text()) <= len(numbers) < 10_000
+        assert int(path.read_text()) <= len(numbers) < 1000
 
 
 @pytest.mark.needs("relays", "isolates")

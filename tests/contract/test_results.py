@@ -187,6 +187,7 @@ def test_stop_iteration_is_an_outcome(make_executor: Maker) -> None:
 
 
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("is_away")
 def test_what_a_job_prints_is_out_before_its_result(
     make_executor: Maker, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ class Events:
         self.facts.pass_turns()
         self.read(event(*args, self.now))
 
-    def read(self, commands: list[Command]) -> None:
+    def read(self, commands: Sequence[Command]) -> None:
         for command in commands:
             self.facts.read(command, self.now)
             if isinstance(command, Start):

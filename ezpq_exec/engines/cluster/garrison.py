@@ -1,0 +1,144 @@
+"""On a Dask worker: whose outposts are there, and the connections by which they are commanded.
+
+It is a plugin of the Dask worker's, which executors install when they first connect to it. When the
+Dask worker closes, every outpost kills what it runs and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from collections import OrderedDict
+from multiprocessing import util
+from typing import Any
+
+from distributed import WorkerPlugin
+from distributed.core import Status
+
+import ezpq_exec
+
+from ... import exitorder, packing
+from .. import close_leftovers
+from ..base import Engine
+from ..choice import choose
+from .outpost import Outpost
+from .stream import Stream
+
+__all__ = ["FAREWELL", "GREETING", "Garrison", "install"]
+
+NAME = f"ezpq_exec-{ezpq_exec.__version__}"
+GREETING = f"{NAME}-greeting"
+FAREWELL = f"{NAME}-farewell"
+REMEMBERED = 256  # outposts that are over, of which somebody may still ask
+
+
+class Garrison(WorkerPlugin):  # type: ignore[misc]
+    """The outposts on one Dask worker."""
+
+    name = NAME
+
+    def __init__(self) -> None:
+        self._outposts: OrderedDict[str, Outpost] = OrderedDict()
+        self._ends: dict[str, asyncio.Event] = {}
+
+    def setup(self, worker: Any) -> None:
+        """The Dask worker has it now."""
+        worker.handlers[GREETING] = self.greet
+        worker.handlers[FAREWELL] = self.bid_farewell
+
+    async def teardown(self, worker: Any) -> None:
+        """The Dask worker closes."""
+        for outpost in self._outposts.values():
+            outpost.give_up()
+        for end in list(self._ends.values()):
+            await end.wait()
+
+    async def greet(self, comm: Any, session: str, setup: bytes, lease: float) -> Status:
+        """An executor has connected: serve it over this connection until either is gone."""
+        loop = asyncio.get_running_loop()
+        end = asyncio.Event()
+        stream = Stream(comm, time.monotonic)
+
+        def over() -> None:
+            stream.hang_up()
+            loop.call_soon_threadsafe(end.set)
+
+        try:
+            outpost = Outpost(_engine(), packing.unpack(setup), lease, stream.say, over)
+            stream.heard = outpost.heard
+            outpost.start()
+        except Exception as failure:  # whatever this host lacks
+            await comm.write({"failure": packing.pack_error(failure)})
+            return Status.dont_reply
+        self._outposts[session] = outpost
+        self._ends[session] = end
+        await self._serve(comm, stream, outpost, end)
+        del self._ends[session]
+        while len(self._outposts) - len(self._ends) > REMEMBERED:
+            self._forget_one()
+        return Status.dont_reply
+
+    async def _serve(self, comm: Any, stream: Stream, outpost: Outpost, end: asyncio.Event) -> None:
+        sender = asyncio.ensure_future(stream.send())
+        try:
+            await comm.write({"pid": os.getpid(), "name": socket.gethostname()})
+            while not end.is_set():
+                outpost.obey(await stream.receive())
+        except OSError:
+            pass  # the executor is gone, or has heard that all is over
+        finally:
+            outpost.give_up()
+            await end.wait()
+            await asyncio.wait([sender])
+            sender.exception()  # it may not have got through
+            await asyncio.get_running_loop().run_in_executor(None, outpost.join)
+
+    def _forget_one(self) -> None:
+        session = next(each for each in self._outposts if each not in self._ends)
+        del self._outposts[session]
+
+    async def bid_farewell(self, session: str) -> list[int] | None:
+        """End an outpost, if it has not ended: which of the jobs that it had in hand had begun.
+
+        None if it is not known here; then nobody can tell.
+        """
+        outpost = self._outposts.get(session)
+        if outpost is None:
+            return None
+        outpost.give_up()
+        if session in self._ends:
+            await self._ends[session].wait()
+        return sorted(outpost.begun or ())
+
+
+def _engine() -> Engine:
+    """A new engine for processes here, which must be able to do all that is promised.
+
+    Raises:
+        RuntimeError: it is not.
+    """
+    engine = choose("processes")
+    if not engine.capabilities.own_deadlines:
+        raise RuntimeError("this system has no keepers, which the promises about jobs need")
+    return engine
+
+
+async def install(dask_worker: Any) -> None:
+    """Have a garrison on this Dask worker, if there is none. Sent there by whoever connects."""
+    if multiprocessing.current_process().daemon:
+        # A nanny's worker is a daemon, which may have no children; ours end with it by themselves.
+        multiprocessing.current_process().daemon = False
+    if NAME not in dask_worker.plugins:
+        util.Finalize(None, _close_leftovers, exitpriority=100)
+        exitorder.call_at_exit(_close_leftovers)
+        await dask_worker.plugin_add(plugin=Garrison(), name=NAME)
+
+
+def _close_leftovers() -> None:
+    """At the process's exit, unless an executor of its own is there, which sees to that."""
+    if "ezpq_exec.exits" not in sys.modules:
+        close_leftovers()

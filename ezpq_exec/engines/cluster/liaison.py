@@ -1,0 +1,295 @@
+"""The executor's side of a cluster: a thread with an event loop, which follows the scheduler's roster.
+
+It keeps a session with each Dask worker that may be used, and tells the engine of them through an
+inbox. While the scheduler is away it tries again and again, for so long as it may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from ...inbox import Inbox
+from . import roster
+from .connecting import CONNECT, UnfitError, connected, installed
+from .session import Session, Silence
+from .stream import Stream
+from .terms import Terms
+
+__all__ = ["Liaison", "News"]
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before something is tried again
+
+_log = logging.getLogger("ezpq_exec")
+
+
+class News(NamedTuple):
+    """`what`: "joined", "said", "gone" or "removed" of a session; "broken" or "over" of the whole."""
+
+    what: str
+    session: Session | None = None
+    details: tuple[Any, ...] = ()
+
+
+class Liaison:
+    """Connects to a cluster, and stays connected.
+
+    Args:
+        address: the scheduler's.
+        connection: arguments for Dask's `connect`.
+        terms: which workers.
+        silence: how long nothing may be heard of one.
+        reconnect_timeout: seconds for which the scheduler may be away.
+        inbox: where to tell.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        connection: dict[str, Any],
+        terms: Terms,
+        silence: Silence,
+        reconnect_timeout: float,
+        inbox: Inbox[News],
+    ) -> None:
+        self._address = address
+        self._connection = connection
+        self._terms = terms
+        self._silence = silence
+        self._reconnect_timeout = reconnect_timeout
+        self._inbox = inbox
+        self._setup = b""
+        self._heard_at = time.monotonic()  # the scheduler was
+        self._pause = FIRST_PAUSE
+        self._listed: dict[str, dict[str, Any]] = {}
+        self._sessions: dict[str, Session] = {}  # that were heard of, by address
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._unfit: dict[str, UnfitError] = {}
+        self._is_known = False  # which Dask workers there are
+        self._awaited: set[str | None] = set()  # of those that were there first
+        self._first: Future[int] = Future()
+        self._closing = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop  # this and the next from `start` on
+        self._thread: threading.Thread
+
+    # From the engine's thread ---------------------------------------------------------------
+
+    def start(self, setup: bytes) -> int:
+        """Connect, and wait for the workers that are there; how many jobs they can run at once.
+
+        Raises:
+            OSError: the scheduler could not be reached in time.
+            UnfitError: it is not one that can be used.
+        """
+        self._setup = setup
+        self._heard_at = time.monotonic()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._work, name="ezpq_exec-dask")
+        self._thread.start()
+        try:
+            return self._first.result()
+        except BaseException:
+            self.end()
+            self._thread.join()
+            raise
+
+    def end(self) -> None:
+        """Follow no more; "over" is told when no session is left."""
+        self._loop.call_soon_threadsafe(self._closing.set)
+
+    def join(self) -> None:
+        """Wait for the end of its thread, which has said that it is over."""
+        self._thread.join()
+
+    # Its own thread -------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as failure:  # a defect of ours, or no more memory
+            _log.critical("the connection to a Dask cluster failed", exc_info=True)
+            self._inbox.put(News("broken", None, (failure,)))
+        finally:
+            self._loop.run_until_complete(_end_all())
+            asyncio.set_event_loop(None)
+            self._loop.close()
+            self._inbox.put(News("over"))
+
+    async def _serve(self) -> None:
+        follower = asyncio.ensure_future(self._follow())
+        await self._closing.wait()
+        follower.cancel()
+        await asyncio.wait([follower])
+        self._listed.clear()
+        for address, keeper in list(self._keepers.items()):
+            if address not in self._sessions:
+                keeper.cancel()  # it is connecting, or waiting to
+        if self._keepers:
+            await asyncio.wait(self._keepers.values())
+
+    async def _follow(self) -> None:
+        """Hear of the workers from the scheduler; from the next one, if that is gone."""
+        while True:
+            try:
+                await self._subscribe()
+            except UnfitError as failure:
+                self._break(failure)
+                return
+            except OSError as failure:
+                left = self._heard_at + self._reconnect_timeout - time.monotonic()
+                if left <= 0:
+                    self._break(self._away(failure))
+                    return
+                await asyncio.sleep(min(self._pause, left))
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _away(self, failure: OSError) -> OSError:
+        error = ConnectionError(
+            f"the Dask scheduler at {self._address} could not be reached for "
+            f"{self._reconnect_timeout:g} s: {failure}"
+        )
+        error.__cause__ = failure
+        return error
+
+    def _break(self, failure: Exception) -> None:
+        if not self._first.done():
+            self._first.set_exception(failure)
+        elif not self._closing.is_set():
+            self._inbox.put(News("broken", None, (failure,)))
+
+    async def _subscribe(self) -> None:
+        """Follow the roster to its end.
+
+        Raises:
+            OSError: that was it; or the scheduler cannot be reached.
+        """
+        limit = min(CONNECT, self._reconnect_timeout)
+        where = f"the Dask scheduler at {self._address}"
+        await installed(
+            self._address, where, self._connection, "run_function", roster.install, limit
+        )
+        subscribe = {"op": roster.SUBSCRIBE}
+        comm = await connected(self._address, self._connection, subscribe, limit)
+        try:
+            stream = Stream(comm, time.monotonic)
+            listed: dict[str, dict[str, Any]] | None = {}
+            while True:
+                try:
+                    messages = await stream.receive()
+                finally:
+                    self._heard_at = time.monotonic()  # that it ended is heard now
+                self._pause = FIRST_PAUSE
+                for kind, *details in messages:
+                    if listed is not None and kind == "add":
+                        listed[details[0]] = details[1]
+                    elif listed is not None:
+                        self._replace(listed)
+                        listed = None
+                    elif kind == "add":
+                        self._add(*details)
+                    else:
+                        self._remove(*details)
+        finally:
+            comm.abort()
+
+    def _replace(self, listed: dict[str, dict[str, Any]]) -> None:
+        for address in self._listed.keys() - listed.keys():
+            self._remove(address)
+        for address, worker in listed.items():
+            self._add(address, worker)
+        if not self._is_known:
+            self._is_known = True
+            self._loop.call_later(CONNECT, self._settle)
+            self._awaited = set(self._keepers)
+            self._arrived(None)
+
+    def _arrived(self, address: str | None) -> None:
+        """It is known of a Dask worker whether it can be used; if of all, `start` may return."""
+        self._awaited.discard(address)
+        if self._is_known and not self._awaited:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._first.done():
+            self._first.set_result(sum(session.slots for session in self._sessions.values()))
+
+    def _add(self, address: str, worker: dict[str, Any]) -> None:
+        self._listed[address] = worker
+        slots = self._terms.slots_of(address, worker)
+        if slots and address not in self._keepers:
+            keeper = asyncio.ensure_future(self._keep(address, worker, slots))
+            self._keepers[address] = keeper
+            keeper.add_done_callback(lambda _: self._kept(address))
+
+    def _kept(self, address: str) -> None:
+        """That worker is left; it may have come again meanwhile."""
+        del self._keepers[address]
+        if address in self._listed and address not in self._unfit:
+            self._add(address, self._listed[address])
+
+    def _remove(self, address: str) -> None:
+        self._listed.pop(address, None)
+        self._unfit.pop(address, None)
+        session = self._sessions.get(address)
+        if session is not None:
+            self._inbox.put(News("removed", session))
+        elif address in self._keepers:
+            self._keepers[address].cancel()
+
+    async def _keep(self, address: str, worker: dict[str, Any], slots: int) -> None:
+        """Have a session with that worker, and another when one has ended, while it is listed."""
+        pause = FIRST_PAUSE
+        while address in self._listed:
+            session = Session(
+                address,
+                worker["host"],
+                slots,
+                self._connection,
+                self._setup,
+                self._silence,
+                self._told,
+            )
+            try:
+                await session.run()
+                pause = FIRST_PAUSE
+            except UnfitError as failure:
+                self._reject(address, failure)
+                return
+            except OSError as failure:
+                _log.info("no connection to the Dask worker at %s: %r", address, failure)
+            finally:
+                self._sessions.pop(address, None)
+                self._arrived(address)
+            if address in self._listed:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _reject(self, address: str, failure: UnfitError) -> None:
+        """Do without that worker; if there is no other, that is the end."""
+        _log.warning("%s", failure)
+        self._unfit[address] = failure
+        if not self._sessions and all(
+            address in self._unfit
+            for address, worker in self._listed.items()
+            if self._terms.slots_of(address, worker)
+        ):
+            self._break(failure)
+
+    def _told(self, session: Session, what: str, *details: Any) -> None:
+        if what == "joined":
+            self._sessions[session.address] = session
+        self._inbox.put(News(what, session, details))
+        self._arrived(session.address)
+
+
+async def _end_all() -> None:
+    """See to the end of all tasks but this: of those that were cancelled in the midst of their end."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

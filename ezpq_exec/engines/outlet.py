@@ -1,0 +1,85 @@
+"""In a worker: where stdout and stderr go while a job runs whose output is to be kept.
+
+It is done with the descriptors, so that it holds for what C code and other processes write, too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+__all__ = ["Outlet", "flush"]
+
+_STREAMS = (1, 2)
+
+
+class Outlet:
+    """Both descriptors, which may be elsewhere for the time of a job."""
+
+    def __init__(self) -> None:
+        self._is_turned = False
+        self._kept: list[int | None] = []  # what they were; None: nothing
+        self._was_by_line = False
+
+    def turn(self, sock: socket.socket) -> None:
+        """Have them write to the files that come by `sock`."""
+        if sys.platform == "win32":
+            raise NotImplementedError("descriptors do not travel here")
+        _, files, _, _ = socket.recv_fds(sock, 1, len(_STREAMS))
+        flush()
+        _flush_c()
+        for target, file in zip(_STREAMS, files, strict=True):
+            try:
+                self._kept.append(os.dup(target))
+            except OSError:  # a job has closed it
+                self._kept.append(None)
+            os.dup2(file, target)
+            os.close(file)
+        # Else what was printed before a kill would still be in this process's memory.
+        self._was_by_line = getattr(sys.stdout, "line_buffering", False)
+        _write_by_line(True)
+        self._is_turned = True
+
+    def flush(self) -> None:
+        """A job has ended: have written what it wrote, and by then have them be what they were."""
+        flush()
+        if self._is_turned:
+            self._turn_back()
+
+    def _turn_back(self) -> None:
+        _flush_c()
+        for target, kept in zip(_STREAMS, self._kept, strict=True):
+            if kept is None:
+                os.close(target)
+            else:
+                os.dup2(kept, target)
+                os.close(kept)
+        self._kept.clear()
+        _write_by_line(self._was_by_line)
+        self._is_turned = False
+
+
+def _write_by_line(wanted: bool) -> None:
+    stream: Any = sys.stdout
+    try:
+        stream.reconfigure(line_buffering=wanted)
+    except (AttributeError, ValueError, OSError):
+        pass  # a job has put something else there, or closed it, or what it holds cannot be written
+
+
+def flush() -> None:
+    """Have Python write what it holds."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass  # None, or closed by a job, or its reader is gone
+
+
+def _flush_c() -> None:
+    """Have the C library write what it holds: it keeps what goes to a file."""
+    import ctypes
+
+    ctypes.CDLL(None).fflush(None)

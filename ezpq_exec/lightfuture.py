@@ -1,0 +1,127 @@
+"""A stdlib future that is next to nothing until somebody waits, and then may fetch its own answer.
+
+The stdlib's makes a Condition as it begins; this one does when it is first asked for. Where the job
+was handed over by the very thread that submitted it, and nobody has asked for the condition since,
+that thread *alone* knows of the future; so when it waits, it can fetch the answer, and resolve the
+future, without a word to the loop.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .condition import NOBODY, SharedCondition
+from .jobs import Job
+from .owner import Owner
+
+if TYPE_CHECKING:
+    from .offers import Handover
+
+__all__ = ["LightFuture"]
+
+T = TypeVar("T")
+
+_BLANK = {name: value for name, value in vars(Future()).items() if name != "_condition"}
+_LISTS = [name for name, value in _BLANK.items() if type(value) is list]
+_VALUES = [(name, value) for name, value in _BLANK.items() if type(value) is not list]
+
+
+class LightFuture(Future[T]):
+    """The future of a job, as far as waiting for it goes. `JobFuture` is all of it."""
+
+    # Of the class, for most never have their own.
+    _handover: Handover | None = None
+    _was_alone: bool | None = None  # None: it was not handed over
+    _lazy_condition: SharedCondition | None = None
+
+    def __init__(self, job: Job, owner: Owner) -> None:
+        # As Future.__init__ would, less the Condition that it would make: see `_condition`.
+        # Not by way of `__dict__`: without that, CPython need not make a dict for each future.
+        for name, value in _VALUES:
+            setattr(self, name, value)
+        for name in _LISTS:
+            setattr(self, name, [])
+        self._job = job
+        self._owner = owner
+
+    # `_condition` is concurrent.futures' own name, read in CPython 3.10 to 3.14, where
+    # `Future.__init__` sets it and all else locks it, waits on it and notifies it.
+    @property
+    def _condition(self) -> Any:  # type: ignore[override]
+        return self._lazy_condition or self._make_condition()
+
+    def _make_condition(self) -> SharedCondition:
+        """Somebody asks for it who is the first, or the first since it was handed over."""
+        with SharedCondition.lock():
+            condition = self._lazy_condition
+            if condition is not None:
+                return condition
+            self._lazy_condition = condition = SharedCondition(self._owner)
+        if self._handover is not None:
+            self._owner.remind()
+        return condition
+
+    def result(self, timeout: float | None = None) -> T:
+        """What the job returned, or an exception: its own, or one that says what befell it.
+
+        Args:
+            timeout: seconds to wait for it; None (default): for ever.
+
+        Raises:
+            TimeoutError: it is not done yet; the job goes on.
+            CancelledError: the job was cancelled.
+        """
+        return super().result(self._fetch(timeout) if self._handover is not None else timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `result`, but give the exception back; None if the job returned."""
+        return super().exception(self._fetch(timeout) if self._handover is not None else timeout)
+
+    def _fetch(self, timeout: float | None) -> float | None:
+        """Fetch the answer, if no other thread has begun to; how much is left of `timeout`."""
+        record = self._handover
+        with SharedCondition.lock():
+            if record is None or (timeout is not None and timeout <= 0):
+                return timeout
+            if record.claimed:
+                self._owner.remind()
+                return timeout
+            record.claimed = True
+        began = time.monotonic()
+        self._owner.fetch(record, timeout)
+        return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+
+    def handed_over(self, record: Handover) -> None:
+        """The job was handed over by the thread that submits it, which knows this future alone."""
+        self._handover = record
+        self._was_alone = False
+        self._lazy_condition = None  # who asks for it next is somebody else
+
+    def resolve_alone(self, value: T) -> bool:
+        """Resolve, on the thread that waits; False if another is to, as somebody else waits too."""
+        with SharedCondition.lock():
+            if self._lazy_condition is not None or self._job.condemned is not None:
+                return False
+            self._was_alone = True
+            self.resolve(value)
+            self._handover = None
+        return True
+
+    def resolve(self, value: T) -> None:
+        """As `set_result`; and if nobody waits by now, nobody will."""
+        with SharedCondition.lock():
+            if self._lazy_condition is None:
+                self._lazy_condition = NOBODY
+        self.set_result(value)
+
+    def was_resolved_alone(self) -> bool:
+        """Whether it was resolved like that; if not, it will not be any more."""
+        if self._was_alone is None:
+            return False
+        with SharedCondition.lock():
+            if not self._was_alone and self._lazy_condition is None:
+                self._lazy_condition = SharedCondition(self._owner)
+            self._handover = None
+            return self._was_alone and self.done()

@@ -1,0 +1,164 @@
+"""Items by rank, and those of one rank by number: cheap where many share a rank, and come in order.
+
+Each rank that is there has a *row*. What comes in the order of its numbers, as nearly all does, is
+put at the row's end and taken from its front, at no more cost with a million in it than with two.
+Only the ranks themselves are kept in a heap; and so is the little that comes late. A row of one
+item, which is what a rank that nobody shares has, is that item's entry.
+
+An entry that is taken out stays where it is as a dead one until its turn comes, or until the dead
+outnumber the living, when all is made anew without them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from .heap import Entry, Heap
+
+__all__ = ["Ranks"]
+
+T = TypeVar("T")
+
+_NUMBER, _ITEM = 1, 2  # of an entry: [rank, number, item]; item is None once it is dead
+_FEW = 64  # dead entries that are not worth making all anew
+
+
+class Ranks(Generic[T]):
+    """Items by (rank, number), lowest first. No two have both in common.
+
+    >>> ranks = Ranks[str]()
+    >>> late, soon, next_ = ranks.push(2, 1, "late"), ranks.push(1, 2, "soon"), ranks.push(1, 3, "next")
+    >>> ranks.remove(soon)
+    >>> ranks.pop(), ranks.pop(), len(ranks)
+    ('next', 'late', 0)
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[Any, Entry | deque[Entry]] = {}
+        self._order: list[Any] = []  # a heap of the ranks that have a row
+        self._late: Heap[Entry] = Heap()
+        self._living = 0
+        self._dead = 0
+
+    def __len__(self) -> int:
+        return self._living
+
+    def __iter__(self) -> Iterator[T]:
+        """The living items, in no order."""
+        return (entry[_ITEM] for entry in self._entries())
+
+    def push(self, rank: Any, number: int, item: T) -> Entry:
+        """Add `item`; keep what is returned, to take it out again."""
+        entry = [rank, number, item]
+        self._file(entry)
+        return entry
+
+    def _file(self, entry: Entry) -> None:
+        rank = entry[0]
+        self._living += 1
+        row = self._rows.get(rank)
+        if isinstance(row, deque):
+            if not row or row[-1][_NUMBER] < entry[_NUMBER]:
+                row.append(entry)
+            else:
+                self._late.push(rank, entry[_NUMBER], entry)
+        elif row is None:
+            self._rows[rank] = entry
+            heapq.heappush(self._order, rank)
+        else:  # it is an entry, and no longer alone
+            self._rows[rank] = deque(sorted((row, entry), key=_number))
+
+    def remove(self, entry: Entry) -> None:
+        """Take out an entry that is still there."""
+        entry[_ITEM] = None
+        self._living -= 1
+        self._dead += 1
+        if self._dead > _FEW and self._dead > self._living:
+            self._make_anew()
+
+    def pop(self) -> T:
+        """Take out the lowest item; IndexError if there is none."""
+        entry = self.peek()
+        if entry is None:
+            raise IndexError("pop from empty ranks")
+        return self._pop(entry)
+
+    def _pop(self, entry: Entry) -> T:
+        """Take out the entry that is the lowest."""
+        self._living -= 1
+        late = self._late.peek()
+        if late is not None and late[-1] is entry:
+            self._late.pop()
+        else:
+            row = self._rows[entry[0]]
+            if isinstance(row, deque):
+                row.popleft()
+            else:
+                self._forget_first_rank()
+        item: T = entry[_ITEM]
+        return item
+
+    def take(self, count: int, wanted: Callable[[T], bool]) -> list[T]:
+        """Take out the lowest items, at most `count`, up to the first that is not `wanted`."""
+        taken: list[T] = []
+        while len(taken) < count:
+            entry = self.peek()
+            if entry is None or not wanted(entry[_ITEM]):
+                break
+            taken.append(self._pop(entry))
+        return taken
+
+    def peek(self) -> Entry | None:
+        """The lowest living entry, left in place; None if there is none."""
+        first = self._first_in_order()
+        while (late := self._late.peek()) is not None:
+            entry: Entry = late[-1]
+            if entry[_ITEM] is not None:
+                return entry if first is None or entry[:_ITEM] < first[:_ITEM] else first
+            self._late.pop()
+            self._dead -= 1
+        return first
+
+    def _first_in_order(self) -> Entry | None:
+        """The lowest living entry of all rows. Dead ones before it are dropped, and rows of such."""
+        while self._order:
+            row = self._rows[self._order[0]]
+            if isinstance(row, deque):
+                while row:
+                    if row[0][_ITEM] is not None:
+                        return row[0]
+                    row.popleft()
+                    self._dead -= 1
+            elif row[_ITEM] is not None:
+                return row
+            else:
+                self._dead -= 1
+            self._forget_first_rank()
+        return None
+
+    def _forget_first_rank(self) -> None:
+        del self._rows[heapq.heappop(self._order)]
+
+    def _entries(self) -> Iterator[Entry]:
+        """The living ones."""
+        rows = (row if isinstance(row, deque) else (row,) for row in self._rows.values())
+        for entry in itertools.chain(self._late, *rows):
+            if entry[_ITEM] is not None:
+                yield entry
+
+    def _make_anew(self) -> None:
+        """Let go of the dead. What came late is in order now."""
+        entries = sorted(self._entries(), key=_number)
+        self._rows, self._order, self._late = {}, [], Heap()
+        self._living = self._dead = 0
+        for entry in entries:
+            self._file(entry)
+
+
+def _number(entry: Entry) -> int:
+    number: int = entry[_NUMBER]
+    return number

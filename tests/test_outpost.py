@@ -1,0 +1,186 @@
+"""An outpost with an engine that the test drives: what it lets through, and when it gives up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from ezpq_exec.engines.base import Capabilities, Engine, Setup
+from ezpq_exec.engines.cluster.outpost import Outpost
+from ezpq_exec.errors import WorkerDied
+from ezpq_exec.inbox import Inbox
+from ezpq_exec.jobs import Verdict
+from ezpq_exec.packing import unpack_error
+from ezpq_exec.reports import Loss, Lost, Ready, Report, Stopped, Unstartable
+from gates import PATIENCE
+
+
+class ByHand(Engine):
+    """Reports what the test says, and keeps what it is told."""
+
+    capabilities = Capabilities()
+
+    def __init__(self) -> None:
+        self.inbox: Inbox[Report] = Inbox()
+        self.heard: Inbox[tuple[Any, ...]] = Inbox()
+        self.begins: float | None = 5.0
+
+    def open(self, setup: Setup) -> None: ...
+
+    def start(self, slot: int) -> None:
+        self.heard.put(("start", slot))
+
+    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+        self.heard.put(("run", slot, number))
+
+    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
+        self.heard.put(("kill", slot, number, reason, force))
+
+    def retire(self, slot: int) -> None:
+        self.heard.put(("retire", slot))
+
+    def begun(self, slot: int, number: int) -> float | None:
+        return self.begins
+
+    def wait(self, timeout: float | None) -> Iterable[Report]:
+        return self.inbox.take(timeout)
+
+    def wake(self) -> None:
+        self.inbox.ring()
+
+    def close(self, *, kill: bool = False) -> None:
+        self.heard.put(("close", kill))
+        self.inbox.put(Stopped())
+
+    def next(self) -> tuple[Any, ...]:
+        """What it is told next."""
+        [message] = self.heard.take(PATIENCE)
+        return message
+
+
+class Post:
+    """An outpost, its engine, and what it says."""
+
+    def __init__(self, lease: float) -> None:
+        self.engine = ByHand()
+        self.said: Inbox[tuple[Any, ...]] = Inbox()
+        self.over = threading.Event()
+        self.outpost = Outpost(
+            self.engine, Setup(), lease, lambda *words: self.said.put(words), self.over.set
+        )
+        self.outpost.start()
+
+    def order(self, *order: Any) -> None:
+        self.outpost.obey([order])
+
+    def hear(self, count: int = 1) -> list[tuple[Any, ...]]:
+        """The next messages, so many at least."""
+        messages: list[tuple[Any, ...]] = []
+        while len(messages) < count:
+            more = self.said.take(PATIENCE)
+            assert more, f"{count} messages were awaited, and these came: {messages}"
+            messages += more
+        return messages
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Post]]:
+    """Makes outposts, with a lease of an hour unless it is said otherwise."""
+    made: list[Post] = []
+
+    def one(lease: float = 3600.0) -> Post:
+        made.append(Post(lease))
+        return made[-1]
+
+    yield one
+    for post in made:
+        post.outpost.give_up()
+        post.outpost.join()
+
+
+@pytest.fixture
+def ready(make: Callable[..., Post]) -> Post:
+    """One whose slot 0 has a worker, of life 1."""
+    post = make()
+    post.order("start", 0, 77)
+    assert post.engine.next() == ("start", 0)
+    post.engine.inbox.put(Ready(0, 5))
+    assert post.hear() == [("report", Ready(0, 5), 77, 1)]
+    return post
+
+
+def test_a_job_for_a_life_that_is_over_is_left_alone(ready: Post) -> None:
+    ready.engine.inbox.put(Lost(0, Loss(None, 1.0)))
+    ready.engine.inbox.put(Ready(0, 6))
+    ready.hear(2)
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.order("run", 0, 2, 42, b"", None, None)
+    assert ready.engine.next() == ("run", 0, 42)
+
+
+def test_a_job_for_a_worker_that_has_just_died_is_left_alone(ready: Post) -> None:
+    ready.engine.inbox.put(Lost(0, Loss(None, 1.0)))
+    ready.hear()
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.order("kill", 0, 41, "KILLED", False)
+    assert ready.engine.next() == ("kill", 0, 41, Verdict.KILLED, False)
+
+
+def test_when_a_job_began_is_said_if_it_has_not_ended_at_once(ready: Post) -> None:
+    ready.order("run", 0, 1, 41, b"", None, None)
+    assert ready.hear() == [("begun", 0, 41, 5.0)]
+
+
+def test_without_a_word_for_as_long_as_the_lease_everything_is_killed(
+    make: Callable[..., Post],
+) -> None:
+    post = make(lease=0.2)
+    assert post.engine.next() == ("close", True)
+    assert post.hear() == [("over", frozenset())]
+    assert post.over.wait(PATIENCE)
+
+
+def test_the_lease_counts_from_what_the_executor_has_heard(make: Callable[..., Post]) -> None:
+    post = make(lease=0.5)
+    begin = time.monotonic()
+    post.outpost.heard(begin + 0.5)
+    assert post.engine.next() == ("close", True)
+    assert time.monotonic() >= begin + 1.0
+
+
+def test_what_had_begun_when_it_gave_up_is_said(ready: Post) -> None:
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.hear()
+    ready.outpost.give_up()
+    assert ready.hear() == [("over", frozenset([41]))]
+    assert ready.outpost.begun == frozenset([41])
+
+
+def test_what_had_not_begun_when_it_gave_up_is_not(ready: Post) -> None:
+    ready.engine.begins = None
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.outpost.give_up()
+    assert ready.hear()[-1] == ("over", frozenset())
+
+
+def test_why_no_worker_starts_travels_as_bytes(make: Callable[..., Post]) -> None:
+    post = make()
+    post.order("start", 0, 1)
+    post.engine.next()
+    post.engine.inbox.put(Unstartable(0, WorkerDied("no luck"), fatal=True))
+    [(_, report, _, _)] = post.hear()
+    assert isinstance(report.cause, bytes)
+    assert str(unpack_error(report.cause)) == "no luck"
+
+
+def test_nothing_is_said_of_a_slot_that_was_retired(ready: Post) -> None:
+    ready.order("retire", 0)
+    assert ready.engine.next() == ("retire", 0)
+    ready.engine.inbox.put(Lost(0, Loss(None, 1.0)))
+    ready.order("pulse", 1.5)
+    [(word, asked, _)] = ready.hear()
+    assert (word, asked) == ("pulse", 1.5)
