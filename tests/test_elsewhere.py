@@ -14,7 +14,7 @@ from gates import PATIENCE
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
-    *("keeper", "line", "link", "lives", "page", "processes", "root", "roots", "scales"),
+    *("capture", "keeper", "line", "link", "lives", "page", "processes", "root", "roots", "scales"),
     *("stackdump", "switchboard", "tree"),
 ]
 

@@ -16,16 +16,7 @@ from collections.abc import Sequence
 from .. import packing
 from ..errors import WorkerDied
 from ..jobs import Output, Verdict
-from ..reports import (
-    Finished,
-    FinishedInTurn,
-    Lost,
-    Ready,
-    Report,
-    Said,
-    Stopped,
-    Unstartable,
-)
+from ..reports import Finished, FinishedInTurn, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
