@@ -26,6 +26,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
+            "coverage>=7.10",
             "hypothesis>=6.100",
             "psutil>=5.9",
             "rich>=13",
@@ -45,7 +46,7 @@ setup(
             "mpi4py>=4.0; sys_platform == 'linux'",
             "mpich>=4.2; sys_platform == 'linux'",  # an MPI for it, with mpiexec
             "scikit-learn>=1.4",
-            "scipy>=1.11",
+            "scipy>=1.15",
             "tqdm>=4.60",
         ],
         "lint": ["ruff>=0.9", "mypy>=1.14", "types-psutil"],

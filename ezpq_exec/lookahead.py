@@ -26,7 +26,9 @@ from .slots import Phase, Slot
 
 __all__ = ["Lookahead"]
 
-DEPTH = 8  # jobs in a worker's queue: enough to bridge the time until the loop's next turn
+# Jobs in a worker's queue, to bridge the time until the loop's next turn: as many as take so long
+# together as `FEW` of those that are only just quick.
+FEW, DEPTH = 8, 32
 PATIENCE = 0.002  # seconds for which jobs may stand behind another
 
 
@@ -43,11 +45,11 @@ class Lookahead(Attempts):
         self._hungry.clear()
         if self.paused or self.slots.surplus > 0:
             return []
-        room = sum(DEPTH - len(slot.ahead) for slot in hungry)
+        room = sum(slot.depth - len(slot.ahead) for slot in hungry)
         places = itertools.cycle(hungry)  # the next job goes to the next worker that has room
         commands: list[Queue] = []
         for job in self.backlog.take(room, _can_be_queued):
-            slot = next(slot for slot in places if len(slot.ahead) < DEPTH)
+            slot = next(slot for slot in places if len(slot.ahead) < slot.depth)
             commands.append(self._queue(job, slot, now))
         return commands
 
@@ -92,7 +94,9 @@ class Lookahead(Attempts):
             if slot.job is None and slot.ahead:
                 commands.append(self._begin(slot))
             elif slot.job is None and slot.phase is Phase.BUSY:
-                commands += self._vacate(slot, now)
+                self.free(slot, True, now)
+                if self.slots.surplus > 0:
+                    commands += self.let_go(slot)
             self._forget_if_empty(slot)
         self._recalling.discard(index)
         if self._recalling:
@@ -120,27 +124,34 @@ class Lookahead(Attempts):
 
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
         """The job of `slot` has ended: is its worker already at the next? Then begin that."""
-        if outcome.ended - outcome.started < self.quick and self.queues:
-            self._hungry.append(slot)
+        if self.queues:
+            self._feed(slot, outcome.ended - outcome.started)
         return self._begin(slot) if slot.ahead else None
+
+    def _feed(self, slot: Slot, took: float) -> None:
+        """Let others stand behind the job of `slot`, if the one before it took little time."""
+        if took < self.quick:
+            together = FEW * self.quick
+            slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
+            self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:
         """A job that stood behind that of `slot` has ended before it, where workers share a queue."""
         job = _find(slot, number)
         if job is None:
             return []
-        if outcome.ended - outcome.started < self.quick:
-            self._hungry.append(slot)
+        self._feed(slot, outcome.ended - outcome.started)
         begin = self._begin_aside(job, slot)
         return [begin, *self.conclude(job, outcome, now)]
 
     def strayed(self, index: int, number: int, loss: Loss | None, now: float) -> list[Command]:
-        """One of the jobs that `slot` was given is lost, or came back undone (None)."""
+        """One of the jobs that a slot was given is lost; or (None) something there is to be had back."""
+        if loss is None:
+            self._recalling.add(index)
+            return [Recall(index)]
         slot = self.slots.get(index)
         if slot is None:
             return []
-        if loss is None:
-            return self.recalled(index, [number], now)
         job = slot.job
         if job is None or job.number != number:
             job = _find(slot, number)
@@ -148,12 +159,11 @@ class Lookahead(Attempts):
                 return []
             return [self._begin_aside(job, slot), *self.bereave(job, loss, loss.reason, now)]
         slot.job = None
-        after = [self._begin(slot)] if slot.ahead else self._vacate(slot, now)
-        return [*after, *self.bereave(job, loss, loss.reason, now)]
-
-    def _vacate(self, slot: Slot, now: float) -> list[Command]:
+        bereaved = self.bereave(job, loss, loss.reason, now)
+        if slot.ahead:
+            return [self._begin(slot), *bereaved]
         self.free(slot, True, now)
-        return self.follow_up(slot, now)
+        return [*self.follow_up(slot, now), *bereaved]
 
     def _begin(self, slot: Slot) -> Begin:
         """The worker of `slot` is at the next of those that were queued."""
@@ -229,7 +239,7 @@ def _find(slot: Slot, number: int) -> Job | None:
 def _takes_more(slot: Slot) -> bool:
     """Whether jobs may stand behind the one that runs in `slot`."""
     job = slot.job
-    if slot.phase is not Phase.BUSY or job is None or len(slot.ahead) >= DEPTH:
+    if slot.phase is not Phase.BUSY or job is None or len(slot.ahead) >= slot.depth:
         return False
     return job.condemned is None and _can_be_queued(job)
 

@@ -86,7 +86,10 @@ class Lost(NamedTuple):
 
 
 class Strayed(NamedTuple):
-    """Job `number` is lost, or came back undone (None); the others that `slot` was given are not."""
+    """Job `number` is lost, and the others that `slot` was given are not.
+
+    None: it, or another that `slot` was given, can be had back by `recall`, and is to be.
+    """
 
     slot: int
     number: int

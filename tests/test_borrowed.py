@@ -31,12 +31,13 @@ from ezpq_exec import (
     UnsupportedOption,
     Verdict,
     WorkerDied,
+    packing,
 )
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
-from ezpq_exec.engines.errand import Errand, Parcel
-from ezpq_exec.engines.lender import Lender, capacity_of
+from ezpq_exec.engines.errand import Answer, Errand, Parcel, run_bundle
+from ezpq_exec.engines.lender import MOST, Lender, capacity_of
 from ezpq_exec.jobs import Call
 from ezpq_exec.reports import Finished, Ready, Stopped
 from gates import PATIENCE, Gate, hold
@@ -179,22 +180,17 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
     assert gate.all_heard() == []
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes", "loky"])
 def test_an_urgent_job_goes_before_all_that_were_lent_ahead_and_have_not_begun(
-    kind: str, lend: Callable[[Executor], Executor], gate: Gate
+    make_lender: Callable[[int], Executor], gate: Gate
 ) -> None:
     """Be they in the lender's own pipes, from which it gives nothing back."""
-    makers: dict[str, Callable[[int], Executor]] = {
-        "threads": ThreadPoolExecutor,
-        "processes": ProcessPoolExecutor,
-        "loky": loky.ProcessPoolExecutor,
-    }
-    with PriorityExecutor(engine=lend(makers[kind](1))) as executor:
+    with PriorityExecutor(engine=make_lender(1)) as executor:
         quick = [executor.submit(add, n, n) for n in range(200)]
         slow = [executor.submit(hold, gate.path, n) for n in range(8)]
         assert gate.heard() == ["0"]
         urgent = executor.options(priority=0).submit(hold, gate.path, "urgent")
         assert slow[5].cancel()
+        executor.stats()  # all that was asked for has been heard
         gate.open()
         assert gate.heard() == ["urgent"]
         gate.open(100)
@@ -242,6 +238,154 @@ def test_a_lender_that_breaks_fails_no_job_that_it_had_ahead_and_had_not_begun(
         assert isinstance(doomed.exception(PATIENCE), WorkerDied)
         assert [job.result(PATIENCE) for job in quick] == [*range(100)]
         assert [job.result(PATIENCE) for job in others] == [n + 1 for n in range(50)]
+
+
+KINDS: dict[str, Callable[[int], Executor]] = {
+    "threads": ThreadPoolExecutor,
+    "processes": ProcessPoolExecutor,
+    "loky": loky.ProcessPoolExecutor,
+}
+
+
+@pytest.fixture(params=KINDS)
+def make_lender(
+    request: pytest.FixtureRequest, lend: Callable[[Executor], Executor]
+) -> Callable[[int], Executor]:
+    """Makes lenders of each kind that is lent jobs ahead."""
+    return lambda workers: lend(KINDS[request.param](workers))
+
+
+def test_no_answer_waits_for_the_job_behind_it(
+    make_lender: Callable[[int], Executor], gate: Gate
+) -> None:
+    """Though they went to the lender in one call, which is not over."""
+    with PriorityExecutor(engine=make_lender(1)) as executor:
+        for _ in range(5):
+            quick = [executor.submit(add, n, n) for n in range(50)]
+            slow = executor.submit(hold, gate.path)
+            gate.heard()
+            assert [job.result(PATIENCE) for job in quick] == [2 * n for n in range(50)]
+            assert not slow.done()
+            gate.open()
+            slow.result(PATIENCE)
+
+
+def test_jobs_that_turn_out_long_run_side_by_side_all_the_same(
+    make_lender: Callable[[int], Executor], gate: Gate
+) -> None:
+    """None stays behind the one with which it went to the lender."""
+    with PriorityExecutor(engine=make_lender(2)) as executor:
+        for _ in range(3):
+            for job in [executor.submit(add, n, n) for n in range(100)]:
+                job.result(PATIENCE)
+            slow = [executor.submit(hold, gate.path) for _ in range(8)]
+            for _ in range(4):
+                gate.heard(2)
+                gate.open(2)
+            for job in slow:
+                job.result(PATIENCE)
+
+
+class Thing:
+    """A result that is not made of plain data."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def test_answers_for_which_the_page_has_no_room(make_lender: Callable[[int], Executor]) -> None:
+    """Those behind them come back undone, and are lent again."""
+    with PriorityExecutor(engine=make_lender(2)) as executor:
+        for job in [executor.submit(add, n, n) for n in range(100)]:
+            job.result(PATIENCE)
+        things = [executor.submit(Thing, n) for n in range(100)]
+        large = [executor.submit(bytes, 1000 + n) for n in range(100)]
+        assert [job.result(PATIENCE).number for job in things] == [*range(100)]
+        assert [len(job.result(PATIENCE)) for job in large] == [1000 + n for n in range(100)]
+
+
+def test_what_we_cannot_pack_the_lender_carries_in_its_own_way(
+    lend: Callable[[Executor], Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such call goes by itself."""
+
+    def refuse(*_: object) -> bytes:
+        raise TypeError("not that")
+
+    with PriorityExecutor(engine=lend(loky.ProcessPoolExecutor(1))) as executor:
+        executor.submit(add, 1, 1).result(PATIENCE)
+        monkeypatch.setattr("ezpq_exec.engines.lending.packing.pack_call", refuse)
+        jobs = [executor.submit(add, n, n) for n in range(100)]
+        assert [job.result(PATIENCE) for job in jobs] == [2 * n for n in range(100)]
+
+
+def _calls(board: Board, *functions: Any) -> tuple[list[Any], tuple[Any, ...]]:
+    tickets: list[Any] = [board.post() for _ in functions]
+    calls = [
+        (ticket[2], packing.pack_call(Call(function, (), {}), None))
+        for ticket, function in zip(tickets, functions, strict=True)
+    ]
+    return tickets, (*tickets[0][:2], calls)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_of_several_jobs_in_one_call_each_can_be_had_back() -> None:
+    board = Board()
+    tickets, call = _calls(board, int, float, str)
+    assert board.take_back(tickets[1])
+    first, second, third = run_bundle(*call, strict=True)
+    assert (first is None, second, third is None) == (False, None, False)
+    assert packing.unpack(Answer(*board.answer(tickets[0])).value) == 0
+    assert board.answer(tickets[1]) is None
+    board.close()
+
+
+@pytest.mark.usefixtures("no_page")
+def test_no_job_begins_while_the_answer_before_it_can_be_had_by_nobody() -> None:
+    board = Board()
+    tickets, call = _calls(board, _large, int)
+    assert len(run_bundle(*call, strict=True)) == 1
+    assert board.answer(tickets[0]) is None
+    assert board.take_back(tickets[1])
+    board.close()
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_result_that_does_not_pickle_is_its_jobs_error_or_left_to_the_lender() -> None:
+    board = Board()
+    answers = [
+        run_bundle(*_calls(board, threading.Lock)[1], strict=strict) for strict in (True, False)
+    ]
+    strict, loose = (Answer(*found[0]) for found in answers if found[0] is not None)
+    assert (strict.returned, strict.packed) == (False, True)
+    assert (loose.returned, loose.packed) == (True, False)
+    board.close()
+
+
+def _large() -> bytes:
+    return b"x" * 1000
+
+
+def test_fewer_jobs_go_in_one_call_where_some_come_back_undone() -> None:
+    lender = Lender(ThreadPoolExecutor(1))
+    assert lender.most == 1, "nobody knows how long its jobs take"
+    lender.pace = 0.0
+    assert lender.most == MOST
+    lender.learn(whole=False)
+    assert lender.most == MOST // 2
+    for _ in range(100):
+        lender.learn(whole=True)
+    assert lender.most == MOST
+    lender.pace = 0.01
+    assert lender.most == 1
+
+
+def test_a_pool_of_interpreters_gets_one_job_in_a_call() -> None:
+    """It would have to pickle what several need; it is known by its name, which older Pythons lack."""
+    kind = type("InterpreterPoolExecutor", (ThreadPoolExecutor,), {})
+    lender = Lender(kind(1))
+    lender.pace = 0.0
+    assert lender.most == 1
 
 
 @pytest.fixture

@@ -227,6 +227,7 @@ def test_a_job_may_be_lost_alone() -> None:
     assert settled(rig.finish(second)) == [(second, Verdict.RETURNED)]
     assert rig.scheduler.unresolved() == []
     assert rig.scheduler.strayed(0, 99, loss, rig.now) == []
+    assert rig.scheduler.strayed(0, 99, None, rig.now) == [Recall(0)]
 
 
 def test_a_slot_whose_only_job_came_back_is_free() -> None:

@@ -6,21 +6,28 @@ other; whoever wants it back sets the other and then looks at the first. So they
 each other: a job that was taken back for certain never runs. If both look at the same instant,
 neither may have it, and the parent hears that when the job comes back undone.
 
+Several jobs may go in one call of the lender's. Then there is also room for the answers of those that
+have ended, so that none has to wait for the one behind it; and if there is not, that one does not
+begin.
+
 The lender's workers open the page by the parent's entry in `/proc`, so it is gone when that is.
 """
 
 from __future__ import annotations
 
+import marshal
 import mmap
 import os
 import sys
 import threading
+from typing import Any
 
-__all__ = ["Board", "Ticket", "begin"]
+__all__ = ["Board", "Ticket", "begin", "leave"]
 
-_SIZE = 16384
+_SIZE = 65536
 _HEAD = 16  # bytes, by which a worker knows that it is the page that it was told of
-_CELLS = (_SIZE - _HEAD) // 2
+_CELL = 256  # bytes: has it begun; was it taken back; how long is its answer, in two; the answer
+_ROOM = _CELL - 4
 
 _fence = threading.Lock()  # an atomic operation between one's own writing and the reading
 
@@ -55,14 +62,14 @@ class Board:
             raise
         self._path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
         self._page[:_HEAD] = self._head = os.urandom(_HEAD)
-        self._free = list(range(_HEAD, _HEAD + 2 * _CELLS, 2))
+        self._free = list(range(_HEAD, _SIZE - _CELL, _CELL))
 
     def post(self) -> Ticket | None:
         """Room for a job; None if there is none."""
         if not self._free:
             return None
         cell = self._free.pop()
-        self._page[cell : cell + 2] = b"\0\0"
+        self._page[cell : cell + 4] = bytes(4)
         return self._path, self._head, cell
 
     def take_back(self, ticket: Ticket) -> bool:
@@ -71,6 +78,14 @@ class Board:
         self._page[cell + 1] = 1
         with _fence:
             return not self._page[cell]
+
+    def answer(self, ticket: Ticket) -> Any:
+        """What the worker has left there; None if nothing."""
+        cell = ticket[2]
+        length = int.from_bytes(self._page[cell + 2 : cell + 4], "little")
+        if not length:
+            return None
+        return marshal.loads(self._page[cell + 4 : cell + 4 + length])  # noqa: S302  # our own page
 
     def clear(self, ticket: Ticket) -> None:
         """Nobody will look at its bytes any more."""
@@ -105,6 +120,21 @@ def begin(ticket: Ticket) -> bool:
     page[cell] = 1
     with _fence:
         return not page[cell + 1]
+
+
+def leave(ticket: Ticket, answer: Any) -> bool:
+    """In a worker: put the answer of a job where it can be had; False if it has no room there."""
+    try:
+        data = marshal.dumps(answer)
+    except ValueError:  # it is not made of plain data
+        return False
+    if len(data) > _ROOM or _opened is None:
+        return False
+    page, cell = _opened[1], ticket[2]
+    page[cell + 4 : cell + 4 + len(data)] = data
+    with _fence:
+        page[cell + 2 : cell + 4] = len(data).to_bytes(2, "little")
+    return True
 
 
 def _open(path: str, head: bytes) -> tuple[bytes, mmap.mmap] | None:

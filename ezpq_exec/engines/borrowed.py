@@ -12,19 +12,20 @@ inbox. A slot's worker is a fiction: it is ready as long as there is a lender th
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor
+from concurrent.futures import Executor
 from typing import Any
 
 from .. import packing
 from ..errors import UnsupportedOption
 from ..inbox import Inbox
 from ..jobs import Call
-from ..reports import Finished, Loss, Lost, Report, Stopped, Strayed, Unstartable
+from ..reports import Report, Stopped, Unstartable
 from .base import Capabilities, Engine, Setup
-from .errand import Answer, owners_here
-from .lender import capacity_of, is_end
+from .errand import owners_here
+from .lender import capacity_of
 from .lending import Gone, Lending, News
-from .loans import Landed, Loan, Place, Refused, outcome_of
+from .loans import Arrived, Bundle, Landed, Loan, Place, Refused
+from .returns import Returns
 
 __all__ = ["BorrowedEngine"]
 
@@ -63,6 +64,8 @@ class BorrowedEngine(Engine):
             relays=not lender.isolates,
         )
         self._places: dict[int, Place] = {}
+        self._returns = Returns(self._lending, self._renew)
+        self._bundle: list[Loan] = []  # what is to be lent ahead, before the loop sleeps
         self._closing = False
         self._is_over = False
 
@@ -103,7 +106,7 @@ class BorrowedEngine(Engine):
         place = self._places[slot]
         loan = Loan(place, number, payload)
         place.admit(loan, ahead=True)
-        self._lending.lend(loan)
+        self._lending.lend(Bundle([loan]))
 
     def hand_over(
         self,
@@ -118,7 +121,7 @@ class BorrowedEngine(Engine):
         place = self._places[slot]
         loan = Loan(place, number, payload)
         place.admit(loan, ahead=True)
-        self._lending.lend(loan, sent)
+        self._lending.lend(Bundle([loan]), sent)
 
     def queue(self, slot: int, number: int, payload: Any) -> bool:
         """See `Engine.queue`."""
@@ -126,17 +129,31 @@ class BorrowedEngine(Engine):
         if place is None:
             return False
         loan = Loan(place, number, payload)
-        if place.admit(loan, ahead=self._lending.lends_ahead(loan, len(self._places))):
-            self._lending.lend(loan)
+        loan.is_ahead = True
+        ahead = self._lending.lends_ahead(loan, len(self._places))
+        if place.admit(loan, ahead=ahead):
+            self._bundle.append(loan)
+            if not ahead or len(self._bundle) >= self._lending.lender.most:
+                self._set_out()
         return True
+
+    def _set_out(self) -> None:
+        """Lend what is to go in one call of the lender's."""
+        loans, self._bundle = self._bundle, []
+        if loans:
+            bundle = Bundle(loans)
+            if len(loans) > 1:
+                self._returns.watch(bundle)
+            self._lending.lend(bundle)
 
     def recall(self, slot: int) -> list[int]:
         """See `Engine.recall`."""
         place = self._places.get(slot)
         if place is None:
             return []
-        behind = list(place.loans.values())[1:]
-        back = [loan.number for loan in reversed(behind) if loan.take_back(self._lending.board)]
+        board = self._lending.board
+        ahead = [each for each in reversed(place.loans.values()) if each.is_ahead or each.is_undone]
+        back = [loan.number for loan in ahead if loan.take_back(board)]
         for number in back:
             del place.loans[number]
         return back[::-1]
@@ -153,9 +170,10 @@ class BorrowedEngine(Engine):
             return None
         if loan.errand is not None and (loan.errand.began is not None or loan.errand.waits_here):
             return loan.errand.began
-        future, lender = loan.future, loan.lender
-        runs = future is not None and lender is not None and lender.has_begun(future)
-        return loan.handed if runs else None
+        bundle = loan.bundle
+        if bundle is None or bundle.future is None or bundle.lender is None:
+            return None
+        return bundle.handed if bundle.lender.has_begun(bundle.future) else None
 
     def wake(self) -> None:
         """See `Engine.wake`."""
@@ -176,68 +194,28 @@ class BorrowedEngine(Engine):
 
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
-        reports: list[Report] = []
-        for item in self._inbox.take(timeout):
+        self._set_out()
+        reports = self._returns.fetch()
+        if reports:
+            timeout = 0.0
+        for item in self._inbox.take(self._returns.patience(timeout)):
             if isinstance(item, (Landed, Refused)):
-                loan = item.loan
-                self._lending.loans.discard(loan)
-                if not loan.is_back:
-                    reports.append(self._report(item))
-                    loan.place.loans.pop(loan.number, None)
-                if loan.ticket is not None and self._lending.board is not None:
-                    self._lending.board.clear(loan.ticket)
-                loan.let_go()
+                reports += self._returns.unload(item)
+            elif isinstance(item, Arrived):
+                reports += self._returns.arrive(item)
             elif isinstance(item, Gone):
                 self._lending.join()
                 self._is_over = True
             else:
                 reports.append(item)
-        if self._is_over and not self._lending.loans:
+        reports += self._returns.look()
+        if self._is_over and not self._lending.bundles:
             self._lending.close()
             reports.append(Stopped())
         return reports
 
-    # What came back ---------------------------------------------------------------------------
-
-    def _report(self, news: Landed | Refused) -> Report:
-        loan, seen, slot = news.loan, news.seen, news.loan.place.slot
-        if isinstance(news, Refused):
-            return self._fail(loan, news.cause, seen, refused=True)
-        future, lender = loan.future, loan.lender
-        if future is None or lender is None:
-            raise AssertionError(f"{loan!r} came back without having been away")
-        if future.cancelled():
-            cause = CancelledError("the borrowed executor cancelled it")
-            return self._fail(loan, cause, seen, refused=lender.is_prompt)
-        error = future.exception()
-        if error is not None:
-            if lender.fault is None and is_end(error):
-                lender.fault = error
-            return self._fail(loan, error, seen)
-        lender.served = True
-        answer = future.result()
-        if isinstance(answer, Answer):
-            return Finished(slot, loan.number, outcome_of(answer, loan.handed, seen))
-        if answer is None and loan.ticket is not None:
-            lender.sees_board = loan.is_in_doubt
-            return Strayed(slot, loan.number, None)
-        odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
-        return Finished(slot, loan.number, loan.failed(odd, seen))
-
-    def _fail(
-        self, loan: Loan, cause: BaseException, seen: float, *, refused: bool = False
-    ) -> Report:
-        """A job came to nothing by the lender's doing: its own fault, or the whole lender's."""
-        place, slot = loan.place, loan.place.slot
-        lender = loan.lender
-        broken = lender is not None and lender.fault is not None
-        if not broken and not isinstance(cause, CancelledError):
-            return Finished(slot, loan.number, loan.failed(cause, seen))
-        begun = None if loan.is_unbegun(refused, self._lending.board) else loan.handed
-        loss = Loss(begun=begun, ended=seen, cause=cause)
-        if len(place.loans) > 1:  # the others are still to be heard of
-            return Strayed(slot, loan.number, None if begun is None else loss)
-        if not self._closing and self._places.get(slot) is place:
-            self._places[slot] = Place(slot)
-            self._lending.engage(slot)
-        return Lost(slot, loss)
+    def _renew(self, place: Place) -> None:
+        """A slot's last job was lost: find out whether there is still a lender for it."""
+        if not self._closing and self._places.get(place.slot) is place:
+            self._places[place.slot] = Place(place.slot)
+            self._lending.engage(place.slot)

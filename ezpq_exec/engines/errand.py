@@ -11,14 +11,14 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import packing
 from . import board
 from .usage import usage
 
-__all__ = ["Answer", "Copy", "Errand", "Parcel", "nothing", "owners_here", "run_packed"]
+__all__ = ["Answer", "Copy", "Errand", "Parcel", "nothing", "owners_here"]
 
 
 _here = threading.local()
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 class Errand:
     """A call that the lender runs once at most, in this process or, as a copy, in another."""
 
-    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began", "owner", "ticket")
+    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began", "owner")
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -61,7 +61,6 @@ class Errand:
         self._copied = False
         self.began: float | None = None  # here, in monotonic seconds
         self.owner: object = None  # whose it is
-        self.ticket: board.Ticket | None = None  # by which it may be taken back from elsewhere
 
     def __repr__(self) -> str:
         return "<Errand>"  # without the user's objects, whose own may fail
@@ -85,7 +84,7 @@ class Errand:
         self._copied = True
         if not self._claims:
             raise pickle.PicklingError("this errand was withdrawn")
-        return Copy, (self.ticket, self._function, self._args, dict(self._kwargs))
+        return Copy, (self._function, self._args, dict(self._kwargs))
 
     def withdraw(self) -> bool:
         """Keep it from running from now on; whether it is certain that it has not begun."""
@@ -104,16 +103,13 @@ class Errand:
 class Copy:
     """An errand in another process."""
 
-    __slots__ = ("_call", "_ticket")
+    __slots__ = ("_call",)
 
-    def __init__(self, ticket: board.Ticket | None, *call: Any) -> None:
-        self._ticket = ticket
+    def __init__(self, *call: Any) -> None:
         self._call = call
 
-    def __call__(self) -> Answer | None:
-        """Run it; None if it was taken back."""
-        if self._ticket is not None and not board.begin(self._ticket):
-            return None
+    def __call__(self) -> Answer:
+        """Run it."""
         return _run_far_off(lambda: self._call, pack=False)
 
 
@@ -128,7 +124,7 @@ class Parcel:
     def __repr__(self) -> str:
         return "<Parcel>"  # which shows on Dask's dashboard
 
-    def __call__(self) -> Answer | None:
+    def __call__(self) -> Answer:
         """Run it."""
         return run_packed(self._packed)
 
@@ -140,18 +136,50 @@ class Parcel:
         return os.urandom(16).hex()
 
 
-def run_packed(packed: bytes, ticket: board.Ticket | None = None) -> Answer | None:
-    """Run a call that was packed by `packing.pack_call`, and pack what it returns.
-
-    None if it was taken back.
-    """
-    if ticket is not None and not board.begin(ticket):
-        return None
+def run_packed(packed: bytes) -> Answer:
+    """Run a call that was packed by `packing.pack_call`, and pack what it returns."""
     return _run_far_off(lambda: packing.load_call(packed), pack=True)
+
+
+def run_bundle(
+    path: str, head: bytes, calls: Sequence[tuple[int, bytes]], *, strict: bool
+) -> list[tuple[Any, ...] | None]:
+    """Run calls that were packed, one after another; None for each that was taken back.
+
+    What a call comes to is to be had from the page before the next begins. If it has no room there,
+    the others come back undone. `strict`: what does not pickle fails its job; else it is left to
+    the lender to carry it.
+    """
+    answers: list[tuple[Any, ...] | None] = []
+    for cell, packed in calls:
+        ticket = (path, head, cell)
+        if not board.begin(ticket):
+            answers.append(None)
+            continue
+        answer = tuple(_run_far_off(lambda: packing.load_call(packed), pack=True, strict=strict))  # noqa: B023
+        answers.append(answer)
+        if len(answers) < len(calls) and not board.leave(ticket, answer):
+            break
+    return answers
+
+
+def run_here(errands: Sequence[Errand], tell: Callable[[int, Answer | None], object]) -> None:
+    """Run errands of this process one after another, and tell what each came to: None if withdrawn."""
+    for index, errand in enumerate(errands):
+        tell(index, errand())
 
 
 def nothing() -> None:
     """A call by which is found out whether a lender takes any."""
+
+
+def _pack(value: Any, strict: bool) -> tuple[Any, bool]:
+    try:
+        return packing.pack(value), True
+    except Exception:
+        if strict:
+            raise
+        return value, False
 
 
 def _run(
@@ -170,7 +198,7 @@ def _shorn(error: BaseException) -> BaseException:
     return error
 
 
-def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool) -> Answer:
+def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: bool = True) -> Answer:
     """Run a call in a process of the lender's, which may be on another host."""
     # On the main thread all that the process uses is the job's; else only what the thread does.
     alone = threading.current_thread() is threading.main_thread()
@@ -184,7 +212,7 @@ def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool) -> Answer:
         if not returned:
             value = packing.pack_error(value)
         elif pack:
-            value = packing.pack(value)
+            value, pack = _pack(value, strict)
     except BaseException as error:  # the user's: what does not unpickle here, or pickle
         ended = ended or time.monotonic()
         returned, value = False, packing.pack_error(_shorn(error))

@@ -6,12 +6,12 @@ It is used through `submit` and its futures alone, and never shut down.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
-from .errand import Errand, Parcel, nothing, run_packed
+from .errand import Answer, Errand, Parcel, nothing, run_bundle, run_here, run_packed
 
 if TYPE_CHECKING:
     from .loans import Loan
@@ -25,12 +25,15 @@ _THREADS = {"concurrent.futures.thread"}  # InterpreterPoolExecutor's is the sam
 _DASK = {"distributed.cfexecutor"}
 _REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
+MOST = 4  # jobs in one call
+BRISK = 0.0003  # seconds that a job may take for others to go in the same call
+
 
 class Lender:
     """One executor of somebody else's.
 
     Attributes:
-        is_prompt: it is quick, and has back what is cancelled before it is at it.
+        is_prompt: it is quick, and so can be lent jobs ahead of their turn.
         is_here: it runs jobs in this process.
         isolates: it runs jobs in processes of their own.
         packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
@@ -38,6 +41,7 @@ class Lender:
         asked: it was given a job.
         served: a job came back from it.
         sees_board: its workers can open our page.
+        pace: how long the last job took, in seconds.
         tells: its futures say when a job runs; of a stranger, whether one ever did.
         fault: why it takes no more; None while it does.
     """
@@ -55,23 +59,45 @@ class Lender:
         self.asked = False
         self.served = False
         self.sees_board = True
+        self.pace = 1.0
+        self._takes_several = not (self.is_here and _pickles(executor))
+        self._most = MOST
+        self._whole = 0  # calls that came back with all done, since one did not
         self.fault: BaseException | None = None
 
-    def submit(self, loan: Loan) -> Future[Any]:
-        """Hand over an errand, or a call that was packed."""
-        errand, ticket = loan.errand, loan.ticket
-        call: tuple[Any, ...]
-        if errand is not None:
-            errand.ticket = ticket
-            call = (errand,)
+    def submit(self, loans: Sequence[Loan], tell: Callable[[int, Answer | None], object]) -> Any:
+        """Hand over jobs in one call; `tell` hears of several that run here."""
+        first = loans[0]
+        submit = self.executor.submit
+        future: object
+        if first.ticket is not None:
+            path, head, _ = first.ticket
+            calls = [(loan.ticket[2], loan.payload) for loan in loans if loan.ticket is not None]
+            future = submit(run_bundle, path, head, calls, strict=self.packs)
+        elif len(loans) > 1:
+            future = submit(run_here, [loan.errand for loan in loans if loan.errand], tell)
+        elif first.errand is not None:
+            future = submit(first.errand)
         elif self.is_prompt:
-            call = (run_packed, loan.payload, ticket)
+            future = submit(run_packed, first.payload)
         else:
-            call = (Parcel(loan.payload),)
-        future: object = self.executor.submit(*call)
+            future = submit(Parcel(first.payload))
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
         return future
+
+    @property
+    def most(self) -> int:
+        """How many jobs go in one call: several, while they take next to no time."""
+        return self._most if self.pace < BRISK and self._takes_several else 1
+
+    def learn(self, *, whole: bool) -> None:
+        """Several jobs came back from one call; were they all done?"""
+        self._whole = self._whole + 1 if whole else 0
+        if not whole:
+            self._most = max(1, self._most // 2)
+        elif self._whole % 32 == 0:
+            self._most = min(MOST, self._most + 1)
 
     def has_begun(self, future: Future[Any]) -> bool:
         """Whether a job in another process has begun, as far as can be known.
@@ -96,6 +122,11 @@ class Lender:
         except BaseException:  # that says nothing
             return False
         return False
+
+
+def _pickles(executor: Executor) -> bool:
+    """Whether it is Python 3.14's pool of interpreters, whose `submit` is that of threads."""
+    return any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(executor).__mro__)
 
 
 def errand_of(payload: Any) -> Errand | None:

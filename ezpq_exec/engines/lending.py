@@ -11,16 +11,17 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, Union
 
-from .. import exitorder
+from .. import exitorder, packing
 from ..inbox import Inbox
 from ..reports import Ready, Unstartable
 from .board import Board
+from .errand import Answer
 from .lender import Lender, capacity_of, lender_from
-from .loans import Landed, Loan, Refused
+from .loans import Arrived, Bundle, Landed, Loan, Refused
 
 __all__ = ["Gone", "Lending", "News"]
 
@@ -33,7 +34,7 @@ class Gone(NamedTuple):
     """The thread is about to end."""
 
 
-News = Union[Ready, Unstartable, Landed, Refused, Gone]
+News = Union[Ready, Unstartable, Arrived, Landed, Refused, Gone]
 
 
 class Lending:
@@ -48,12 +49,12 @@ class Lending:
         self._source = source
         self._inbox = inbox
         self.lender = lender_from(source)
-        self.loans: set[Loan] = set()  # those of which nothing has been heard yet
+        self.bundles: set[Bundle] = set()  # those that are not back
         self.board: Board | None = None
         self._has_board = True  # until it turns out that there can be none
         self._is_first = True
         self._in_vain = 0
-        self._orders: queue.SimpleQueue[Loan | Callable[[], None] | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Bundle | Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def lends_ahead(self, loan: Loan, places: int) -> bool:
@@ -74,7 +75,7 @@ class Lending:
                 self._has_board = False
         if self.board is None or not lender.sees_board:
             return False
-        loan.ticket = self.board.post()
+        loan.ticket = loan.cell = self.board.post()
         return loan.ticket is not None
 
     # Orders; each only goes on a list, and the thread carries it out ------------------------
@@ -91,13 +92,13 @@ class Lending:
             self._thread = thread
         self._orders.put(functools.partial(self._engage, slot))
 
-    def lend(self, loan: Loan, sent: list[object] | None = None) -> None:
-        """Hand a job over; `sent` is extended by the call that makes it so."""
-        self.loans.add(loan)
+    def lend(self, bundle: Bundle, sent: list[object] | None = None) -> None:
+        """Hand jobs over; `sent` is extended by the call that makes it so."""
+        self.bundles.add(bundle)
         if sent is None:
-            self._orders.put(loan)
+            self._orders.put(bundle)
         else:
-            sent.extend(map(self._orders.put, (loan,)))
+            sent.extend(map(self._orders.put, (bundle,)))
 
     def end(self) -> None:
         """Let the thread go; `Gone` says that it does."""
@@ -122,7 +123,7 @@ class Lending:
 
     def _hand_out(self) -> None:
         while (order := self._orders.get()) is not None:
-            if isinstance(order, Loan):
+            if isinstance(order, Bundle):
                 self._lend(order)
             else:
                 order()
@@ -149,43 +150,66 @@ class Lending:
             lender = self.lender
         self._inbox.put(Ready(slot, os.getpid() if lender.is_here else None))
 
-    def _lend(self, loan: Loan) -> None:
-        """Hand a job to the lender, unless it was taken back."""
-        if not loan.claim():
-            self._land(loan)
+    def _lend(self, bundle: Bundle) -> None:
+        """Hand to the lender what was not taken back."""
+        lender = bundle.lender = self.lender
+        loans = [loan for loan in bundle.loans if loan.ticket is None or self._pack(loan, bundle)]
+        bundle.members = members = [loan for loan in loans if loan.claim()]
+        if not members:
+            self._land(bundle)
             return
-        lender = loan.lender = self.lender
-        if loan.errand is not None:
-            loan.errand.owner = self
-        loan.handed = time.monotonic()
+        bundle.handed = time.monotonic()
         if lender.fault is not None:
-            self._refuse(loan, lender.fault)
+            self._refuse(bundle, lender.fault)
             return
+        for loan in members:
+            if loan.errand is not None:
+                loan.errand.owner = self
         try:
-            future = loan.future = lender.submit(loan)
+            future = lender.submit(members, functools.partial(self._arrive, members))
         except BaseException as failure:  # of the lender, or of the user's objects
             if lender.is_done_for(failure):
                 lender.fault = failure
-            self._refuse(loan, failure)
+            self._refuse(bundle, failure)
             return
+        bundle.future = future
         if not lender.asked:
             lender.asked = True
             _come_before(lender)
-        future.add_done_callback(functools.partial(self._land, loan))
+        future.add_done_callback(functools.partial(self._land, bundle))
 
-    def _refuse(self, loan: Loan, cause: BaseException) -> None:
-        self._tell(Refused(loan, cause, time.monotonic()))
+    def _pack(self, loan: Loan, bundle: Bundle) -> bool:
+        """Put a call in the form in which it goes with others; False if it goes by itself."""
+        if loan.errand is None:
+            return True
+        try:
+            loan.payload = packing.pack_call(loan.payload, None)
+        except Exception:  # the lender may have its own ways to carry it
+            loan.ticket = None
+            bundle.loans = [other for other in bundle.loans if other is not loan]
+            alone = Bundle([loan])
+            self.bundles.add(alone)
+            self._lend(alone)
+            return False
+        return True
 
-    def _land(self, loan: Loan, _: Future[Any] | None = None) -> None:
+    def _refuse(self, bundle: Bundle, cause: BaseException) -> None:
+        self._tell(Refused(bundle, time.monotonic(), cause))
+
+    def _arrive(self, members: Sequence[Loan], index: int, answer: Answer | None) -> None:
+        self._inbox.put(Arrived(members[index], answer, time.monotonic()))
+
+    def _land(self, bundle: Bundle, _: Future[Any] | None = None) -> None:
         """The lender's future is done; on whichever thread did that, or our own."""
-        self._tell(Landed(loan, time.monotonic()))
+        self._tell(Landed(bundle, time.monotonic()))
 
     def _tell(self, news: Landed | Refused) -> None:
-        """The loop is to hear it; but first comes the next job that waits at the door."""
+        """The loop is to hear it; but first come the next jobs that wait at doors."""
         self._inbox.put_quietly(news)
-        following = news.loan.place.next()
-        if following is not None:
-            self.lend(following)
+        for loan in news.bundle.loans:
+            following = loan.place.next()
+            if following is not None:
+                self.lend(Bundle([following]))
         self._inbox.ring()
 
 

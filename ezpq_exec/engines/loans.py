@@ -1,25 +1,26 @@
-"""What is lent out: which job of which slot is with which lender, and what came of it."""
+"""What is lent out: which job of which slot goes to the lender, alone or with others."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from ..jobs import Outcome, Verdict
 from .board import Board, Ticket
 from .errand import Answer, Errand
 from .lender import Lender, errand_of
 
-__all__ = ["Landed", "Loan", "Place", "Refused", "outcome_of"]
+__all__ = ["Arrived", "Bundle", "Landed", "Loan", "Place", "Refused", "outcome_of"]
 
 
 class Place:
     """A slot.
 
-    `loans`: what was given to it, by number; the first is the one that it is said to be at. Only
-    the loop's thread looks at them, and whoever hands the first one over.
+    `loans`: what was given to it, by number, until what became of it is told. Only the loop's thread
+    looks at them, and whoever hands over the only one.
     `door`: those of them that wait here until the one before them has ended. `lock` guards it, and
     `in_hand`, the number of those that do not.
     """
@@ -56,19 +57,21 @@ class Loan:
     """A job that is for the lender.
 
     Attributes:
-        errand: the call, if it was not packed.
-        ticket: where it is settled whether it has begun, if it was lent ahead to another process.
-        lender: who has it, or was to have it; None while it is on its way there.
-        future: the lender's, once there is one.
-        handed: when it was handed over, in monotonic seconds.
+        errand: the call, if it was not packed by the one who submitted it.
+        ticket: where it is settled whether it has begun, if it is lent ahead to another process.
+        cell: the same, for as long as it is not free again.
+        bundle: what it goes to the lender in.
         claims: whoever takes it out of here decides whether it is handed over at all.
         is_back: it was taken back, and whatever comes of it is nobody's concern.
         is_in_doubt: it was to be taken back, and may have begun, or may come back undone.
+        is_told: what it came to was reported.
+        is_ahead: it was lent ahead of its turn, or waits at the door.
+        is_undone: it came back, and has not begun.
     """
 
     __slots__ = (
-        *("claims", "errand", "future", "handed", "is_back", "is_in_doubt", "lender", "number"),
-        *("payload", "place", "ticket"),
+        *("bundle", "cell", "claims", "errand", "is_ahead", "is_back", "is_in_doubt"),
+        *("is_told", "is_undone", "number", "payload", "place", "ticket"),
     )
 
     def __init__(self, place: Place, number: int, payload: Any) -> None:
@@ -77,12 +80,24 @@ class Loan:
         self.payload = payload
         self.errand: Errand | None = errand_of(payload)
         self.ticket: Ticket | None = None
-        self.lender: Lender | None = None
-        self.future: Future[Any] | None = None
-        self.handed = 0.0
+        self.cell: Ticket | None = None
+        self.bundle: Bundle | None = None
         self.claims = [None]
         self.is_back = False
         self.is_in_doubt = False
+        self.is_told = False
+        self.is_ahead = False
+        self.is_undone = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more is to be said of it."""
+        return self.is_back or self.is_told or self.is_undone
+
+    @property
+    def handed(self) -> float:
+        """When it was handed over, in monotonic seconds."""
+        return 0.0 if self.bundle is None else self.bundle.handed
 
     def claim(self) -> bool:
         """Decide what becomes of it on its way to the lender; False if that is decided."""
@@ -93,13 +108,18 @@ class Loan:
         return True
 
     def take_back(self, board: Board | None) -> bool:
-        """Have it back; False if that is too late, or not certain. On the loop's thread."""
-        future = self.future
-        if self.claim() or (future is not None and future.cancel()):
+        """Have it back; False if that is too late, or not certain. On the loop's thread.
+
+        The lender's future is not cancelled: if the standard library's pool broke at that moment, it
+        would stumble over it, and leave all others unresolved (seen in CPython 3.11).
+        """
+        if self.is_undone or self.claim():
             self.is_back = True
         elif self.ticket is not None and board is not None:
             self.is_in_doubt = True
             self.is_back = board.take_back(self.ticket)
+        elif self.errand is not None:
+            self.is_back = self.errand.withdraw()
         return self.is_back
 
     def is_unbegun(self, known: bool, board: Board | None) -> bool:
@@ -115,26 +135,64 @@ class Loan:
 
     def let_go(self) -> None:
         """What became of it is told: the lender's future knows it, and is to keep nothing alive."""
-        self.errand = self.future = self.payload = None
+        self.errand = self.bundle = self.payload = None
 
     def failed(self, cause: BaseException, seen: float) -> Outcome:
         """The outcome of a job that the lender could not carry, there or back."""
         return Outcome(Verdict.RAISED, cause, started=self.handed, ended=seen, exitcode=1)
 
 
-class Landed(NamedTuple):
-    """A lender's future is done."""
+class Bundle:
+    """What goes to the lender in one call of its: a job, or several that are lent ahead.
+
+    Attributes:
+        loans: the jobs.
+        members: those of them that were not taken back on the way to the lender.
+        lender: who has it, or was to have it; None while it is on its way there.
+        future: the lender's, once there is one.
+        handed: when it was handed over, in monotonic seconds.
+        due: when it is to be looked at, if it is not back by then.
+        is_over: nothing more is to be heard of it.
+    """
+
+    __slots__ = ("due", "future", "handed", "is_over", "lender", "loans", "members")
+
+    def __init__(self, loans: Sequence[Loan], due: float = 0.0) -> None:
+        self.loans = loans
+        self.members: Sequence[Loan] = ()
+        self.lender: Lender | None = None
+        self.future: Future[Any] | None = None
+        self.handed = 0.0
+        self.due = due
+        self.is_over = False
+        for loan in loans:
+            loan.bundle = self
+
+
+class Arrived(NamedTuple):
+    """The answer of one of several jobs, which run here. None: it was taken back."""
 
     loan: Loan
+    answer: Answer | None
+    seen: float
+
+
+class Landed(NamedTuple):
+    """A lender's future is done, or none of what was to be lent was left."""
+
+    bundle: Bundle
     seen: float
 
 
 class Refused(NamedTuple):
     """A lender's `submit` raised."""
 
-    loan: Loan
-    cause: BaseException
+    bundle: Bundle
     seen: float
+    cause: BaseException
+
+
+Back = Union[Landed, Refused]
 
 
 def outcome_of(answer: Answer, handed: float, seen: float) -> Outcome:

@@ -4,12 +4,14 @@
 
 For each lender and length of job, jobs a second through its own `submit`, then through ours over it,
 in turn, so that the machine's drift hits both; the median of the rounds' ratios. `strict` lends as
-many jobs at a time as there are workers, which is the default; `ahead` three times as many, which
-keeps the lender's own queue filled, and the order of those few is the lender's.
+many jobs at a time as there are workers, which is the default (and quick ones a little ahead, which
+can be had back); `ahead` three times as many, whose order is the lender's. `CPU` is our ratio of the
+processor time of this process and the lender's workers, a job, which the machine's load disturbs less.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 import time
@@ -18,6 +20,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import loky
+import psutil
 import tasks
 
 from ezpq_exec import PriorityExecutor
@@ -29,6 +32,23 @@ LENDERS: dict[str, Callable[[], Executor]] = {
     "ProcessPoolExecutor": partial(ProcessPoolExecutor, WORKERS),
     "loky reusable": partial(loky.get_reusable_executor, WORKERS),
 }
+
+
+def cpu_time() -> float:
+    """Seconds that this process has used, and those below it."""
+    used = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            times = child.cpu_times()
+            used += times.user + times.system
+    return used
+
+
+def cost(executor: Executor, seconds: float, count: int) -> tuple[float, float]:
+    """Jobs a second, and jobs a second of processor time."""
+    before = cpu_time()
+    found = rate(executor, seconds, count)
+    return found, count / max(1e-3, cpu_time() - before)
 
 
 def rate(executor: Executor, seconds: float, count: int) -> float:
@@ -43,7 +63,7 @@ def rate(executor: Executor, seconds: float, count: int) -> float:
 def main(rounds: int) -> None:
     """Print the table."""
     print(
-        f"{'lender':<22}{'job':<8}{'its own':>10}{'strict':>10}{'ratio':>7}{'ahead':>10}{'ratio':>7}"
+        f"{'lender':<22}{'job':<8}{'its own':>10}{'strict':>10}{'ratio':>7}{'CPU':>7}{'ahead':>10}{'ratio':>7}"
     )
     for name, make in LENDERS.items():
         lender = make()
@@ -55,12 +75,16 @@ def main(rounds: int) -> None:
             for contender in contenders:
                 rate(contender, 0.0, 300)
             for job, (seconds, count) in LENGTHS.items():
-                found = [[rate(each, seconds, count) for each in contenders] for _ in range(rounds)]
-                own, ours, more = (statistics.median(column) for column in zip(*found, strict=True))
-                exact = statistics.median(row[1] / row[0] for row in found)
-                loose = statistics.median(row[2] / row[0] for row in found)
+                found = [[cost(each, seconds, count) for each in contenders] for _ in range(rounds)]
+                own, ours, more = (
+                    statistics.median(wall for wall, _ in column)
+                    for column in zip(*found, strict=True)
+                )
+                exact = statistics.median(row[1][0] / row[0][0] for row in found)
+                cheap = statistics.median(row[1][1] / row[0][1] for row in found)
+                loose = statistics.median(row[2][0] / row[0][0] for row in found)
                 print(
-                    f"{name:<22}{job:<8}{own:>10.0f}{ours:>10.0f}{exact:>7.2f}"
+                    f"{name:<22}{job:<8}{own:>10.0f}{ours:>10.0f}{exact:>7.2f}{cheap:>7.2f}"
                     f"{more:>10.0f}{loose:>7.2f}"
                 )
         lender.shutdown()

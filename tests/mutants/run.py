@@ -55,7 +55,7 @@ def try_out(patch: Path) -> tuple[bool, str]:
             return False, f"does not apply: {applied.stderr.strip()}"
         wanted = tests.removeprefix("tests:").split()
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-        command += ["-o", "timeout=15", *wanted]
+        command += ["-o", "timeout=30", *wanted]
         environ = {**os.environ, "PYTHONPATH": str(copy)}
         try:
             run = subprocess.run(

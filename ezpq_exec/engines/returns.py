@@ -1,0 +1,211 @@
+"""What comes back from a lender, turned into reports: answers, jobs undone, and what befell others.
+
+Several jobs that went in one call come back together, when the last has ended. So that none has to
+wait for the one behind it, a bundle that is not back before long is looked at, once: what has not
+begun is taken back, so that at most one job of it still runs, and the answers of those that have
+ended are fetched from the page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+from ..reports import Finished, Loss, Lost, Report, Strayed
+from .errand import Answer
+from .lender import Lender, is_end
+from .lending import Lending
+from .loans import Arrived, Bundle, Landed, Loan, Place, Refused, outcome_of
+
+__all__ = ["Returns"]
+
+LOOK = 0.01  # seconds after which a bundle is looked at
+
+
+class Returns:
+    """What was lent, and has come back. All on the loop's thread.
+
+    Args:
+        lending: by which it went away.
+        renew: is told of a slot whose last job was lost: it needs a lender anew.
+    """
+
+    def __init__(self, lending: Lending, renew: Callable[[Place], object]) -> None:
+        self._lending = lending
+        self._renew = renew
+        self._watched: deque[Bundle] = deque()
+        self._looked_at: list[Bundle] = []
+
+    # Looking after bundles ----------------------------------------------------------------------
+
+    def watch(self, bundle: Bundle) -> None:
+        """A bundle of several sets out."""
+        bundle.due = time.monotonic() + LOOK
+        self._watched.append(bundle)
+
+    def patience(self, timeout: float | None) -> float | None:
+        """For how many seconds to sleep at most, where it would be `timeout`."""
+        watched = self._watched
+        while watched and watched[0].is_over:
+            watched.popleft()
+        if not watched:
+            return timeout
+        left = max(0.0, watched[0].due - time.monotonic())
+        return left if timeout is None else min(timeout, left)
+
+    def look(self) -> list[Report]:
+        """Have what has not begun taken back from the bundles that are due."""
+        reports: list[Report] = []
+        while self._watched and self._watched[0].due <= time.monotonic():
+            bundle = self._watched.popleft()
+            if not bundle.is_over:
+                self._looked_at.append(bundle)
+                late = {loan.place.slot: loan for loan in bundle.loans if not loan.is_settled}
+                reports += [Strayed(slot, loan.number, None) for slot, loan in late.items()]
+        return reports
+
+    def fetch(self) -> list[Report]:
+        """Fetch the answers from those bundles: of what is left there, only the last may still run."""
+        reports: list[Report] = []
+        while self._looked_at:
+            for loan in self._looked_at.pop().loans:
+                answer = None if loan.is_settled else self._left_on_page(loan)
+                if answer is not None:
+                    reports.append(self._finish(loan, answer, time.monotonic()))
+        return reports
+
+    def _left_on_page(self, loan: Loan) -> Answer | None:
+        board = self._lending.board
+        values = board.answer(loan.ticket) if board is not None and loan.ticket else None
+        return None if values is None else Answer(*values)
+
+    def _finish(self, loan: Loan, answer: Answer, seen: float) -> Report:
+        loan.is_told = True
+        loan.place.loans.pop(loan.number, None)
+        outcome = outcome_of(answer, loan.handed, seen)
+        if loan.bundle is not None and loan.bundle.lender is not None:
+            loan.bundle.lender.pace = outcome.ended - outcome.started
+        return Finished(loan.place.slot, loan.number, outcome)
+
+    # Coming back --------------------------------------------------------------------------------
+
+    def arrive(self, item: Arrived) -> list[Report]:
+        """The answer of one of several that run here."""
+        loan = item.loan
+        if loan.is_settled or item.answer is None:
+            return []
+        return [self._finish(loan, item.answer, item.seen)]
+
+    def unload(self, back: Landed | Refused) -> list[Report]:
+        """Tell of each of a bundle's jobs of which it was not told."""
+        bundle, board = back.bundle, self._lending.board
+        bundle.is_over = True
+        self._lending.bundles.discard(bundle)
+        answers = self._answers(bundle) if isinstance(back, Landed) else None
+        reports: list[Report] = []
+        for index, loan in enumerate(bundle.members):
+            if loan.is_settled:
+                continue
+            if answers is not None:
+                reports.append(self._report(loan, answers[index], back.seen))
+            else:
+                reports.append(self._explain(loan, back))
+            if not loan.is_undone:
+                loan.place.loans.pop(loan.number, None)
+        for loan in bundle.loans:
+            if loan.cell is not None and board is not None:
+                board.clear(loan.cell)
+            loan.let_go()
+        return reports
+
+    def _answers(self, bundle: Bundle) -> list[Any] | None:
+        """What each of the members came to; None if the lender failed all of them."""
+        future, lender = bundle.future, bundle.lender
+        if future is None or lender is None:  # there were none
+            return []
+        if future.cancelled():
+            return None
+        error = future.exception()
+        if error is not None:
+            if lender.fault is None and is_end(error):
+                lender.fault = error
+            return None
+        lender.served = True
+        value, members = future.result(), bundle.members
+        if members[0].ticket is None:
+            return [value] * len(members)
+        if not isinstance(value, list) or len(value) > len(members):
+            return [value] * len(members)
+        answers = [answer and Answer(*answer) for answer in value]
+        answers += [None] * (len(members) - len(answers))
+        self._learn(bundle, lender, answers)
+        return answers
+
+    def _learn(self, bundle: Bundle, lender: Lender, answers: list[Any]) -> None:
+        first = bundle.members[0]
+        if answers[0] is None and not (first.is_in_doubt or first.is_back):
+            lender.sees_board = False
+        elif len(answers) > 1:
+            pairs = zip(bundle.members, answers, strict=True)
+            undone = [loan for loan, answer in pairs if answer is None and not loan.is_in_doubt]
+            lender.learn(whole=not undone)
+
+    def _report(self, loan: Loan, answer: Any, seen: float) -> Report:
+        if isinstance(answer, Answer):
+            return self._finish(loan, answer, seen)
+        if answer is None and (loan.ticket is not None or len(self._mates(loan)) > 1):
+            return self._undone(loan)
+        odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
+        return Finished(loan.place.slot, loan.number, loan.failed(odd, seen))
+
+    @staticmethod
+    def _undone(loan: Loan) -> Report:
+        loan.is_undone = True
+        return Strayed(loan.place.slot, loan.number, None)
+
+    @staticmethod
+    def _mates(loan: Loan) -> Any:
+        return () if loan.bundle is None else loan.bundle.members
+
+    def _explain(self, loan: Loan, back: Landed | Refused) -> Report:
+        """A job came to nothing by the lender's doing, unless it was done before that."""
+        answer = self._left_on_page(loan)
+        if answer is not None:
+            return self._finish(loan, answer, back.seen)
+        bundle, seen = back.bundle, back.seen
+        lender, future = bundle.lender, bundle.future
+        if isinstance(back, Refused):
+            return self._fail(loan, lender, back.cause, seen, refused=True)
+        if future is None or lender is None or future.cancelled():
+            cause: BaseException = CancelledError("the borrowed executor cancelled it")
+            known = lender is not None and lender.is_prompt
+            return self._fail(loan, lender, cause, seen, refused=known)
+        return self._fail(loan, lender, _error_of(future), seen, refused=False)
+
+    def _fail(
+        self, loan: Loan, lender: Lender | None, cause: BaseException, seen: float, *, refused: bool
+    ) -> Report:
+        """It is the job's own fault, or the whole lender's."""
+        place, slot = loan.place, loan.place.slot
+        board = self._lending.board
+        broken = lender is not None and lender.fault is not None
+        if not broken and not isinstance(cause, CancelledError):
+            if len(self._mates(loan)) > 1 and loan.is_unbegun(refused, board):
+                return self._undone(loan)  # it was another's fault, with which it went
+            return Finished(slot, loan.number, loan.failed(cause, seen))
+        begun = None if loan.is_unbegun(refused, board) else loan.handed
+        loss = Loss(begun=begun, ended=seen, cause=cause)
+        if len(place.loans) > 1:  # the others are still to be heard of
+            return self._undone(loan) if begun is None else Strayed(slot, loan.number, loss)
+        self._renew(place)
+        return Lost(slot, loss)
+
+
+def _error_of(future: Future[Any]) -> BaseException:
+    error = future.exception()
+    if error is None:
+        raise AssertionError(f"{future!r} has not failed")
+    return error
