@@ -14,7 +14,8 @@ from gates import PATIENCE
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
-    *("capture", "keeper", "line", "link", "lives", "page", "processes", "root", "roots", "scales"),
+    *("capture", "counter", "depot", "keeper", "line", "link", "lives", "page", "processes"),
+    *("root", "roots", "scales"),
     *("stackdump", "switchboard", "tree"),
 ]
 
