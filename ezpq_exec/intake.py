@@ -11,6 +11,7 @@ from . import automap, batching, mapping
 from .checks import check_callable, check_options
 from .desk import Desk
 from .engines.base import Engine
+from .errors import SharedClosed
 from .future import JobFuture
 from .jobs import Call, Job
 from .lanetable import LaneTable
@@ -73,6 +74,7 @@ class Intake:
         Raises:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
+            SharedClosed: a shared object among the arguments is closed.
         """
         if not callable(function):
             check_callable(function)
@@ -92,6 +94,10 @@ class Intake:
         error = payload = None
         try:
             payload = self._engine.pack(call, packed_function)
+            if options.retries:
+                self._engine.make_lasting(payload)
+        except SharedClosed:
+            raise
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
         job = Job(number, call, options, payload, time.monotonic())

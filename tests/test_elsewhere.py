@@ -14,7 +14,19 @@ from gates import PATIENCE
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
-    *("keeper", "line", "link", "lives", "page", "processes", "root", "roots", "scales"),
+    *(
+        "counter",
+        "depot",
+        "keeper",
+        "line",
+        "link",
+        "lives",
+        "page",
+        "processes",
+        "root",
+        "roots",
+        "scales",
+    ),
     *("stackdump", "switchboard", "tree"),
 ]
 

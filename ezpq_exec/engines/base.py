@@ -18,6 +18,7 @@ from ..jobs import Call, Outcome, Verdict
 from ..options import Options
 from ..reports import Report, Stopped
 from .loglevels import Levels
+from .shared import opened
 
 __all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
@@ -133,7 +134,7 @@ class Engine(abc.ABC):
         Raises:
             Exception: whatever says that the call cannot be carried to a worker.
         """
-        return call
+        return opened(call)
 
     def pack_function(self, function: Callable[..., Any]) -> Any:
         """A function of which many calls are to be packed, in a form that spares doing it again.
@@ -142,6 +143,9 @@ class Engine(abc.ABC):
             Exception: whatever says that it cannot be carried to a worker.
         """
         return None
+
+    def make_lasting(self, payload: Any) -> None:  # noqa: B027
+        """What `pack` made may have to be run more than once; called before it is, if at all."""
 
     @abc.abstractmethod
     def start(self, slot: int) -> None:
