@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import automap, batching, mapping
-from .checks import check_callable, check_options
+from .checks import carries_context, check_callable, check_options
+from .contexts import Within
 from .desk import Desk
 from .engines.base import Engine
 from .errors import SharedClosed
@@ -37,6 +38,7 @@ class Intake:
         self._lanes = LaneTable()
         # Those that were asked for lately; each with what it was derived from, which keeps its id.
         self._known_terms: dict[Hashable, tuple[Options, Options]] = {}
+        self._carries = carries_context(engine.capabilities)
 
     def terms(self, options: Options, changes: Mapping[str, Any]) -> Options:
         """`options` with `changes` made.
@@ -93,7 +95,10 @@ class Intake:
         call = tuple.__new__(Call, parts)  # which does no more than that
         error = payload = None
         try:
-            payload = self._engine.pack(call, packed_function)
+            if options.context:
+                payload = self._pack_within(options, call)
+            else:
+                payload = self._engine.pack(call, packed_function)
             if options.retries:
                 self._engine.make_lasting(payload)
         except SharedClosed:
@@ -107,6 +112,12 @@ class Intake:
         job.future = future
         self._loop.submit(job, error)
         return future
+
+    def _pack_within(self, options: Options, call: Call) -> Any:
+        """Pack a call together with what context variables are now; threads have that anyway."""
+        if self._carries:
+            call = call._replace(function=Within(options.context, call.function))
+        return self._engine.pack(call)
 
     def for_function(
         self, options: Options, function: Callable[..., Any]
