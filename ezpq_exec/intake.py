@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import automap, batching, mapping
@@ -23,6 +23,8 @@ __all__ = ["BoundedIntake", "Intake"]
 
 T = TypeVar("T")
 
+_PLAIN = (int, float, str, type(None))  # of these, a value with its type says all
+_MOST_TERMS = 256
 _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
 
 
@@ -34,6 +36,8 @@ class Intake:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._lanes = LaneTable()
+        # Those that were asked for lately; each with what it was derived from, which keeps its id.
+        self._known_terms: dict[Hashable, tuple[Options, Options]] = {}
         self._carries = carries_context(engine.capabilities)
 
     def terms(self, options: Options, changes: Mapping[str, Any]) -> Options:
@@ -43,6 +47,18 @@ class Intake:
             TypeError, ValueError: there is no such option, or not with such a value.
             UnsupportedOption: the engine cannot honour it.
         """
+        # With their types, for some that are equal are not the same: 1 is a priority, and True none.
+        if not all(type(value) in _PLAIN for value in changes.values()):
+            return self._checked(options, changes)
+        key = (id(options), *[(name, type(value), value) for name, value in changes.items()])
+        known = self._known_terms.get(key)
+        if known is None:
+            if len(self._known_terms) >= _MOST_TERMS:
+                self._known_terms.clear()
+            known = self._known_terms[key] = (self._checked(options, changes), options)
+        return known[0]
+
+    def _checked(self, options: Options, changes: Mapping[str, Any]) -> Options:
         changed = options.but(changes)
         check_options(changed, self._engine.capabilities)
         return changed
