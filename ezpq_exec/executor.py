@@ -202,6 +202,8 @@ class PriorityExecutor(ControlledExecutor):
             retry_on: an exception class, or a tuple of them. Default: none.
             capture: keep what it writes, from C and from other processes, too, in `info.stdout`
                 and `info.stderr`, the last 1 MiB of each. Default False: it goes where yours goes.
+            context: a `contextvars.ContextVar`, or a tuple of them, that it is to find as they are
+                here. Threads find them all in any case. Default: none.
             memory_limit: bytes that its worker and all processes below it may have; over it they
                 are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
 

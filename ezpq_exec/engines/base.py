@@ -58,6 +58,8 @@ class Capabilities:
         dumps: `Engine.ask_stack` is there.
         limits_memory: `Engine.run_within` is.
         captures: `Engine.capture` is.
+        own_context: each job runs in a context of its own; a copy of its submitter's, where that
+            is not in another process.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
         follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
@@ -78,6 +80,7 @@ class Capabilities:
     dumps: bool = False
     limits_memory: bool = False
     captures: bool = False
+    own_context: bool = False
     quick: float = 0.0005
     borrows: bool = False
     follows: bool = False

@@ -51,6 +51,7 @@ class ProcessEngine(Lives):
         relays=True,
         limits_memory=True,
         captures=True,
+        own_context=True,
     )
 
     def open(self, setup: Setup) -> None:

@@ -96,11 +96,13 @@ def new_segment() -> Segment | None:
     if sys.platform != "linux":
         return None
     try:
-        return Segment(os.memfd_create("ezpq_exec-segment"))
+        descriptor = os.memfd_create("ezpq_exec-segment")
     except OSError as failure:
         if failure.errno in FULL:
             raise
         return None
+    os.fchmod(descriptor, 0o600)
+    return Segment(descriptor)
 
 
 class Lease:

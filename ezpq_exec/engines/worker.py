@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import packing
+from ..contexts import own_copy
 from .arrivals import Arrival
 from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
@@ -220,7 +221,7 @@ def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel,
             function, args, kwargs = counter.open(packed)
         else:
             function, args, kwargs = packing.load_call(packed)
-        value = function(*args, **kwargs)
+        value = own_copy().run(function, *args, **kwargs)
         ended = time.monotonic()
         body = packing.pack(value) if counter is None else counter.pack(value)
         if isinstance(body, Parcel) and counter is not None:

@@ -29,12 +29,15 @@ TRIPS = 100
 Submit = Callable[..., Any]
 
 
-def rate_of(submit: Submit, count: int) -> float:
+def gather(futures: list[Any]) -> object:
+    """All results of ours; Dask's client has a quicker way of its own."""
+    return [future.result() for future in futures]
+
+
+def rate_of(submit: Submit, count: int, gather: Callable[[list[Any]], object] = gather) -> float:
     """Jobs a second, all submitted before the first result is taken."""
     began = time.perf_counter()
-    futures = [submit(abs, -number) for number in range(count)]
-    for future in futures:
-        future.result()
+    gather([submit(abs, -number) for number in range(count)])
     return count / (time.perf_counter() - began)
 
 
@@ -75,7 +78,7 @@ def compare(cluster: dasks.Cluster, rounds: int, count: int) -> None:
             rate_of(submit, 50)
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", flush=True)
-            note("Client.submit, jobs/s", rate_of(dask, count))
+            note("Client.submit, jobs/s", rate_of(dask, count, client.gather))
             note("ours, jobs/s", rate_of(executor.submit, count))
             note("Client.submit, ms there and back", trip_of(dask))
             note("ours, ms there and back", trip_of(executor.submit))
