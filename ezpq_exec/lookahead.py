@@ -29,6 +29,7 @@ __all__ = ["Lookahead"]
 # Jobs in a worker's queue, to bridge the time until the loop's next turn: as many as take so long
 # together as `FEW` of those that are only just quick.
 FEW, DEPTH = 8, 32
+MORE = 2  # by so many that goes up with each turn in which none is taken back; else it is halved
 PATIENCE = 0.002  # seconds for which jobs may stand behind another
 
 
@@ -36,6 +37,9 @@ class Lookahead(Attempts):
     """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
 
     _least_urgent: Any = None  # the worst priority among those queued
+    _most = (
+        DEPTH  # at a worker, for now: to take back what was hardly sent costs more than it gains
+    )
 
     def look_ahead(self, now: float) -> list[Queue]:
         """Queue waiting jobs at the workers that have just been quick; the loop is about to sleep."""
@@ -45,11 +49,12 @@ class Lookahead(Attempts):
         self._hungry.clear()
         if self.paused or self.slots.surplus > 0:
             return []
-        room = sum(slot.depth - len(slot.ahead) for slot in hungry)
+        self._most = most = min(DEPTH, self._most + MORE)
+        room = sum(max(0, min(slot.depth, most) - len(slot.ahead)) for slot in hungry)
         places = itertools.cycle(hungry)  # the next job goes to the next worker that has room
         commands: list[Queue] = []
         for job in self.backlog.take(room, _can_be_queued):
-            slot = next(slot for slot in places if len(slot.ahead) < slot.depth)
+            slot = next(slot for slot in places if len(slot.ahead) < min(slot.depth, most))
             commands.append(self._queue(job, slot, now))
         return commands
 
@@ -80,6 +85,8 @@ class Lookahead(Attempts):
 
     def recall_all(self) -> list[Recall]:
         """Take everything back, for something is to be decided."""
+        if self._ahead:
+            self._most //= 2
         self._recalling.update(self._ahead)
         return [Recall(index) for index in self._ahead]
 
