@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from ezpq_exec import PriorityExecutor
+from gates import PATIENCE
 
 WORKERS = 4
 # At most so many processes are started in vain: one for each worker, and two that are tried after
@@ -83,3 +89,24 @@ def test_interpreters_that_find_no_library_break_the_executor(engine: str, tmp_p
     assert (kind, cause, submit) == ("BrokenProcessPool", "WorkerDied", "BrokenProcessPool")
     assert "before" in text
     assert other == "2"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
+def test_a_worker_that_cannot_be_set_up_breaks_the_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without an initializer, jobs are sent to workers that turn out later not to take any."""
+    lives: Any = importlib.import_module("ezpq_exec.engines.lives")
+    surroundings = lives.surroundings
+
+    def impossible(*args: Any) -> dict[str, Any]:
+        found = surroundings(*args)
+        return {**found, "environ": {**found["environ"], "": "no variable has this name"}}
+
+    monkeypatch.setattr(lives, "surroundings", impossible)
+    with PriorityExecutor(2) as executor:
+        error = executor.submit(abs, -1).exception(PATIENCE)
+        assert isinstance(error, BrokenExecutor)
+        assert isinstance(error.__cause__, OSError)
+        with pytest.raises(BrokenExecutor):
+            executor.submit(abs, -1)
