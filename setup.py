@@ -26,6 +26,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
+            "coverage>=7.10",
             "hypothesis>=6.100",
             "psutil>=5.9",
             "rich>=13",

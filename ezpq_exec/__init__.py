@@ -31,6 +31,8 @@ _HOMES = {
     "Queue": "queue",
     "QueueTimeout": "errors",
     "RemoteError": "errors",
+    "Shared": "engines.shared",
+    "SharedClosed": "errors",
     "State": "jobs",
     "Stats": "stats",
     "UnsupportedOption": "errors",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from .engines.base import Capabilities as Capabilities
     from .engines.base import Engine as Engine
     from .engines.dask import DaskEngine as DaskEngine
+    from .engines.shared import Shared as Shared
     from .errors import ExecutorFull as ExecutorFull
     from .errors import JobError as JobError
     from .errors import JobKilled as JobKilled
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from .errors import MemoryLimitExceeded as MemoryLimitExceeded
     from .errors import QueueTimeout as QueueTimeout
     from .errors import RemoteError as RemoteError
+    from .errors import SharedClosed as SharedClosed
     from .errors import UnsupportedOption as UnsupportedOption
     from .errors import WorkerDied as WorkerDied
     from .executor import PriorityExecutor as PriorityExecutor

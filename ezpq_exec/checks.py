@@ -7,6 +7,7 @@ from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
 
+from .contexts import home_of
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
 from .options import Options, check_bytes
@@ -16,6 +17,7 @@ __all__ = [
     "broken_lender",
     "broken_processes",
     "broken_threads",
+    "carries_context",
     "check_callable",
     "check_kills",
     "check_limit",
@@ -56,13 +58,21 @@ def check_kills(what: str, capabilities: Capabilities) -> None:
         raise UnsupportedOption(f"{what}() needs an engine that can kill, which this one cannot")
 
 
+def carries_context(capabilities: Capabilities) -> bool:
+    """Whether a job finds only those of its submitter's context variables that go with its call."""
+    return capabilities.isolates or not capabilities.own_context
+
+
 def check_options(options: Options, capabilities: Capabilities) -> None:
-    """Raise UnsupportedOption if the engine cannot honour what jobs are to be run on."""
+    """Raise UnsupportedOption, or ValueError, if what jobs are to be run on cannot be honoured."""
     if options.memory_limit is not None and not capabilities.limits_memory:
         raise UnsupportedOption(
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
             f"this one has none (got {options.memory_limit!r})"
         )
+    if carries_context(capabilities):
+        for variable in options.context:
+            home_of(variable)
     if options.capture and not capabilities.captures:
         raise UnsupportedOption(
             "capture=True needs processes on Linux; this engine cannot tell what a job writes"

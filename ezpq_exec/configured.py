@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from .checks import check_callable
+from .engines.shared import Shared
 from .future import JobFuture
 from .intake import Intake
 from .options import Options
@@ -56,6 +57,10 @@ class ConfiguredExecutor(Executor):
         """See `PriorityExecutor.submitter`."""
         check_callable(fn)
         return self._intake.for_function(self._options, fn)
+
+    def share(self, obj: T) -> Shared[T]:
+        """See `PriorityExecutor.share`."""
+        return self._executor.share(obj)
 
     def options(self, **options: Any) -> ConfiguredExecutor:
         """The same executor, with these options over those that are set here."""

@@ -19,6 +19,7 @@ class ControlledExecutor(Executor):
     """An executor that a loop runs, and what can be done with it besides submitting."""
 
     _max_workers: int  # Dask reads it by this name
+    _limit: int | None  # the most that the user wants
     _scheduler: Scheduler
     _loop: Desk
     _capabilities: Capabilities
@@ -41,7 +42,8 @@ class ControlledExecutor(Executor):
     def max_workers(self) -> int:
         """How many jobs run at once; where the engine's workers come and go, at this moment."""
         if self._capabilities.follows:
-            return self._scheduler.slots.limit
+            offered = self._scheduler.slots.offered or 0
+            return offered if self._limit is None else min(offered, self._limit)
         return self._max_workers
 
     def pause(self) -> None:
@@ -55,7 +57,7 @@ class ControlledExecutor(Executor):
     def resize(self, max_workers: int) -> None:
         """Let `max_workers` jobs run at once from now on; what runs beyond that is let finish."""
         check_workers("max_workers", max_workers)
-        self._max_workers = max_workers
+        self._max_workers = self._limit = max_workers
         self._loop.tell(self._scheduler.resize, max_workers)
 
     def stats(self) -> Stats:

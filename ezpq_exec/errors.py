@@ -17,6 +17,7 @@ __all__ = [
     "MemoryLimitExceeded",
     "QueueTimeout",
     "RemoteError",
+    "SharedClosed",
     "UnsupportedOption",
     "WorkerDied",
 ]
@@ -200,6 +201,10 @@ class RemoteError(JobError):
 
 class UnsupportedOption(ValueError):
     """An option that this engine cannot honour: better no job than one that runs without it."""
+
+
+class SharedClosed(ValueError):
+    """A handle of a shared object was used after it had been closed."""
 
 
 class ExecutorFull(queue.Full):

@@ -19,6 +19,7 @@ from .configured import ConfiguredExecutor
 from .controls import ControlledExecutor
 from .engines.base import Engine
 from .engines.choice import choose
+from .engines.shared import Shared
 from .future import JobFuture
 from .options import Options
 from .stats import Stats
@@ -96,7 +97,7 @@ class PriorityExecutor(ControlledExecutor):
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
-        self._max_workers = max(1, parts.max_workers)
+        self._max_workers, self._limit = max(1, parts.max_workers), max_workers
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
         self._capabilities = parts.capabilities
@@ -110,6 +111,7 @@ class PriorityExecutor(ControlledExecutor):
             TypeError: `fn` is not callable.
             RuntimeError: the executor was shut down, or the interpreter is about to exit.
             BrokenExecutor: no worker can be started.
+            SharedClosed: an argument is a shared object that was closed.
             ExecutorFull: there are `max_pending` jobs that are not done; and `when_full` is
                 "raise", or this is a callback, a finalizer, or a job in one of the executor's
                 threads, none of which can wait for a job to end.
@@ -163,6 +165,26 @@ class PriorityExecutor(ControlledExecutor):
         check_callable(fn)
         return self._intake.for_function(self._options, fn)
 
+    def share(self, obj: T) -> Shared[T]:
+        """Put an object into shared memory, once for all the jobs that are given the handle.
+
+        Args:
+            obj: anything that pickles. Where a job is given the handle, by itself or within other
+                objects, it finds the object. Its arrays are not copied, and are read-only.
+
+        Returns:
+            The handle, of which `close()` or the end of a `with` block lets go of the memory.
+
+        Raises:
+            OSError: there is no memory for it.
+            Exception: it does not pickle.
+
+        >>> with PriorityExecutor(2) as ex, ex.share(list(range(1000))) as numbers:
+        ...     print([ex.submit(function, numbers).result() for function in (len, sum, max)])
+        [1000, 499500, 999]
+        """
+        return Shared(obj)
+
     def options(self, **options: Any) -> ConfiguredExecutor:
         """This executor with other terms for the jobs submitted through it; an `Executor` itself.
 
@@ -180,6 +202,8 @@ class PriorityExecutor(ControlledExecutor):
             retry_on: an exception class, or a tuple of them. Default: none.
             capture: keep what it writes, from C and from other processes, too, in `info.stdout`
                 and `info.stderr`, the last 1 MiB of each. Default False: it goes where yours goes.
+            context: a `contextvars.ContextVar`, or a tuple of them, that it is to find as they are
+                here. Threads find them all in any case. Default: none.
             memory_limit: bytes that its worker and all processes below it may have; over it they
                 are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
 

@@ -108,10 +108,9 @@ class JobFuture(LightFuture[T]):
 
     def forestall(self) -> bool:
         """Let nobody cancel the job any more; False if somebody has."""
-        with self._condition:
-            if not self.running() and not self._refused:
-                self._refused = not self.set_running_or_notify_cancel()
-            return not self._refused
+        if not self._refused and not self.running():
+            self._refused = not self.set_running_or_notify_cancel()
+        return not self._refused
 
     def _tell_start(self) -> None:
         if self._starters and not self._refused:

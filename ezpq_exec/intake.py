@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import automap, batching, mapping
-from .checks import check_callable, check_options
+from .checks import carries_context, check_callable, check_options
+from .contexts import Within
 from .desk import Desk
 from .engines.base import Engine
+from .errors import SharedClosed
 from .future import JobFuture
 from .jobs import Call, Job
 from .lanetable import LaneTable
@@ -21,6 +23,8 @@ __all__ = ["BoundedIntake", "Intake"]
 
 T = TypeVar("T")
 
+_PLAIN = (int, float, str, type(None))  # of these, a value with its type says all
+_MOST_TERMS = 256
 _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
 
 
@@ -32,6 +36,9 @@ class Intake:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._lanes = LaneTable()
+        # Those that were asked for lately; each with what it was derived from, which keeps its id.
+        self._known_terms: dict[Hashable, tuple[Options, Options]] = {}
+        self._carries = carries_context(engine.capabilities)
 
     def terms(self, options: Options, changes: Mapping[str, Any]) -> Options:
         """`options` with `changes` made.
@@ -40,6 +47,18 @@ class Intake:
             TypeError, ValueError: there is no such option, or not with such a value.
             UnsupportedOption: the engine cannot honour it.
         """
+        # With their types, for some that are equal are not the same: 1 is a priority, and True none.
+        if not all(type(value) in _PLAIN for value in changes.values()):
+            return self._checked(options, changes)
+        key = (id(options), *[(name, type(value), value) for name, value in changes.items()])
+        known = self._known_terms.get(key)
+        if known is None:
+            if len(self._known_terms) >= _MOST_TERMS:
+                self._known_terms.clear()
+            known = self._known_terms[key] = (self._checked(options, changes), options)
+        return known[0]
+
+    def _checked(self, options: Options, changes: Mapping[str, Any]) -> Options:
         changed = options.but(changes)
         check_options(changed, self._engine.capabilities)
         return changed
@@ -57,6 +76,7 @@ class Intake:
         Raises:
             TypeError: `function` is not callable.
             RuntimeError: the executor takes no more.
+            SharedClosed: a shared object among the arguments is closed.
         """
         if not callable(function):
             check_callable(function)
@@ -75,7 +95,14 @@ class Intake:
         call = tuple.__new__(Call, parts)  # which does no more than that
         error = payload = None
         try:
-            payload = self._engine.pack(call, packed_function)
+            if options.context:
+                payload = self._pack_within(options, call)
+            else:
+                payload = self._engine.pack(call, packed_function)
+            if options.retries:
+                self._engine.make_lasting(payload)
+        except SharedClosed:
+            raise
         except Exception as failure:  # the user's objects', whose future is to tell
             error = failure
         job = Job(number, call, options, payload, time.monotonic())
@@ -85,6 +112,12 @@ class Intake:
         job.future = future
         self._loop.submit(job, error)
         return future
+
+    def _pack_within(self, options: Options, call: Call) -> Any:
+        """Pack a call together with what context variables are now; threads have that anyway."""
+        if self._carries:
+            call = call._replace(function=Within(options.context, call.function))
+        return self._engine.pack(call)
 
     def for_function(
         self, options: Options, function: Callable[..., Any]

@@ -26,7 +26,10 @@ from .slots import Phase, Slot
 
 __all__ = ["Lookahead"]
 
-DEPTH = 8  # jobs in a worker's queue: enough to bridge the time until the loop's next turn
+# Jobs in a worker's queue, to bridge the time until the loop's next turn: as many as take so long
+# together as `FEW` of those that are only just quick.
+FEW, DEPTH = 8, 32
+MORE = 2  # by so many that goes up with each turn in which none is taken back; else it is halved
 PATIENCE = 0.002  # seconds for which jobs may stand behind another
 
 
@@ -34,6 +37,9 @@ class Lookahead(Attempts):
     """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
 
     _least_urgent: Any = None  # the worst priority among those queued
+    _most = (
+        DEPTH  # at a worker, for now: to take back what was hardly sent costs more than it gains
+    )
 
     def look_ahead(self, now: float) -> list[Queue]:
         """Queue waiting jobs at the workers that have just been quick; the loop is about to sleep."""
@@ -43,11 +49,12 @@ class Lookahead(Attempts):
         self._hungry.clear()
         if self.paused or self.slots.surplus > 0:
             return []
-        room = sum(DEPTH - len(slot.ahead) for slot in hungry)
+        self._most = most = min(DEPTH, self._most + MORE)
+        room = sum(max(0, min(slot.depth, most) - len(slot.ahead)) for slot in hungry)
         places = itertools.cycle(hungry)  # the next job goes to the next worker that has room
         commands: list[Queue] = []
         for job in self.backlog.take(room, _can_be_queued):
-            slot = next(slot for slot in places if len(slot.ahead) < DEPTH)
+            slot = next(slot for slot in places if len(slot.ahead) < min(slot.depth, most))
             commands.append(self._queue(job, slot, now))
         return commands
 
@@ -78,6 +85,8 @@ class Lookahead(Attempts):
 
     def recall_all(self) -> list[Recall]:
         """Take everything back, for something is to be decided."""
+        if self._ahead:
+            self._most //= 2
         self._recalling.update(self._ahead)
         return [Recall(index) for index in self._ahead]
 
@@ -122,17 +131,23 @@ class Lookahead(Attempts):
 
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
         """The job of `slot` has ended: is its worker already at the next? Then begin that."""
-        if outcome.ended - outcome.started < self.quick and self.queues:
-            self._hungry.append(slot)
+        if self.queues:
+            self._feed(slot, outcome.ended - outcome.started)
         return self._begin(slot) if slot.ahead else None
+
+    def _feed(self, slot: Slot, took: float) -> None:
+        """Let others stand behind the job of `slot`, if the one before it took little time."""
+        if took < self.quick:
+            together = FEW * self.quick
+            slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
+            self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:
         """A job that stood behind that of `slot` has ended before it, where workers share a queue."""
         job = _find(slot, number)
         if job is None:
             return []
-        if outcome.ended - outcome.started < self.quick:
-            self._hungry.append(slot)
+        self._feed(slot, outcome.ended - outcome.started)
         begin = self._begin_aside(job, slot)
         return [begin, *self.conclude(job, outcome, now)]
 
@@ -231,7 +246,7 @@ def _find(slot: Slot, number: int) -> Job | None:
 def _takes_more(slot: Slot) -> bool:
     """Whether jobs may stand behind the one that runs in `slot`."""
     job = slot.job
-    if slot.phase is not Phase.BUSY or job is None or len(slot.ahead) >= DEPTH:
+    if slot.phase is not Phase.BUSY or job is None or len(slot.ahead) >= slot.depth:
         return False
     return job.condemned is None and _can_be_queued(job)
 

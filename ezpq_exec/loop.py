@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor
 from functools import partial
 from typing import Any
@@ -43,12 +43,13 @@ from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
-from .reports import Stopped
+from .reports import Report, Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
 
 __all__ = ["Loop"]
 
+MOST_UNSETTLED = 16  # jobs that may wait for others before their futures are resolved
 NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
 LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
 
@@ -123,6 +124,26 @@ class Loop:
 
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
+        reports: Iterable[Report] = ()
+        if self._settles and len(self._settles) < MOST_UNSETTLED:
+            reports = self._engine.wait(0.0)  # there may be others to settle together with these
+        if not reports:
+            reports = self._sleep()
+        now = time.monotonic()
+        self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
+        commands = self._read_records(now) if self._hands_over else []
+        commands += self._read_mail(now)
+        for report in reports:
+            commands += self._hearing.hear(report, now)
+            self._done |= isinstance(report, Stopped)
+        deadline = self._scheduler.next_deadline()
+        if deadline is not None and deadline <= now:
+            commands += self._scheduler.tick(now)
+        self._obey(commands)
+        self._queue(self._scheduler.look_ahead(now))
+
+    def _sleep(self) -> Iterable[Report]:
+        """Sleep until something happens; all that is known is settled, and all slots on offer."""
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
@@ -138,18 +159,7 @@ class Loop:
             timeout = 0.0
         reports = self._engine.wait(timeout)
         self._mail.wake_up()
-        now = time.monotonic()
-        self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
-        commands = self._read_records(now) if self._hands_over else []
-        commands += self._read_mail(now)
-        for report in reports:
-            commands += self._hearing.hear(report, now)
-            self._done |= isinstance(report, Stopped)
-        deadline = self._scheduler.next_deadline()
-        if deadline is not None and deadline <= now:
-            commands += self._scheduler.tick(now)
-        self._obey(commands)
-        self._queue(self._scheduler.look_ahead(now))
+        return reports
 
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler

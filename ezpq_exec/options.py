@@ -7,6 +7,7 @@ import fractions
 import math
 import numbers
 from collections.abc import Hashable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -95,6 +96,14 @@ def _exceptions(value: object) -> tuple[type[BaseException], ...]:
     return kinds
 
 
+def _variables(value: object) -> tuple[ContextVar[Any], ...]:
+    variables = value if isinstance(value, tuple) else (value,)
+    for variable in variables:
+        if not isinstance(variable, ContextVar):
+            raise TypeError(f"context must be a ContextVar, or a tuple of them, not {value!r}")
+    return variables
+
+
 def _check_lane(value: object) -> None:
     try:
         hash(value)
@@ -116,6 +125,7 @@ class Options:
     retry_on: tuple[type[BaseException], ...] = ()
     memory_limit: int | None = None
     capture: bool = False
+    context: tuple[ContextVar[Any], ...] = ()
     may_be_queued: bool = field(init=False, repr=False, compare=False)  # ahead of its turn
     is_plain: bool = field(
         init=False, repr=False, compare=False
@@ -134,6 +144,7 @@ class Options:
             raise TypeError(text)
         if not isinstance(self.capture, bool):
             raise TypeError(f"capture must be True or False, not {self.capture!r}")
+        put(self, "context", _variables(self.context))
         put(self, "retries", _retries(self.retries))
         put(self, "retry_on", _exceptions(self.retry_on))
         put(self, "memory_limit", check_bytes("memory_limit", self.memory_limit))

@@ -13,8 +13,8 @@ import pickle
 import re
 import struct
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import named
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .jobs import Call
 
 __all__ = [
+    "Keep",
     "is_quick",
     "load_call",
     "names_nothing",
@@ -45,8 +46,21 @@ _NONE = pickle.dumps(None, PROTOCOL)
 _NAMES_SOMETHING = re.compile(rb"[\x93\x82\x83\x84]").search
 
 
-def pack(value: object) -> bytes:
+class Keep(Protocol):
+    """Called with each buffer that pickle could leave out: whether it is to take it all the same."""
+
+    def __call__(self, buffer: pickle.PickleBuffer, /) -> object:
+        """Falsy, if pickle is to leave it out, and this to hold it."""
+
+    def clear(self) -> None:
+        """It is begun anew."""
+
+
+def pack(value: object, keep: Keep | None = None) -> bytes:
     """`value` as bytes.
+
+    Args:
+        keep: asked of each buffer that can be left out; it holds those that are.
 
     Raises:
         Exception: whatever cloudpickle, or the object's own reduction, has against it.
@@ -57,27 +71,29 @@ def pack(value: object) -> bytes:
     if value is None:
         return _NONE
     try:
-        packed = pickle.dumps(value, PROTOCOL)
+        packed = pickle.dumps(value, PROTOCOL, buffer_callback=keep)
     except Exception:
-        return _pack_by_value(value)
-    return _pack_by_value(value) if b"__main__" in packed else packed
+        return _pack_by_value(value, keep)
+    return _pack_by_value(value, keep) if b"__main__" in packed else packed
 
 
-def _pack_by_value(value: object) -> bytes:
+def _pack_by_value(value: object, keep: Keep | None) -> bytes:
     import cloudpickle
 
-    by_value: bytes = cloudpickle.dumps(value, PROTOCOL)
+    if keep is not None:
+        keep.clear()
+    by_value: bytes = cloudpickle.dumps(value, PROTOCOL, keep)
     return by_value
 
 
-def pack_call(call: Call, packed_function: bytes | None) -> bytes:
+def pack_call(call: Call, packed_function: bytes | None, keep: Keep | None = None) -> bytes:
     """A call as bytes, for `load_call`; with its function packed already, if that is at hand."""
     function, args, kwargs = call
     if packed_function is None:
         packed_function = named.packed(function, PROTOCOL)
         if packed_function is None:
-            return pack((function, args, dict(kwargs)))
-    rest = pack((args, dict(kwargs))) if args or kwargs else _NO_ARGUMENTS
+            return pack((function, args, dict(kwargs)), keep)
+    rest = pack((args, dict(kwargs)), keep) if args or kwargs else _NO_ARGUMENTS
     return b"".join((_TWO.pack(0, len(packed_function)), packed_function, rest))
 
 
@@ -86,15 +102,20 @@ def unpack(packed: bytes | bytearray | memoryview) -> Any:
     return pickle.loads(packed)
 
 
-def unpack_result(packed: bytes | bytearray | memoryview) -> Any:
+def unpack_result(
+    packed: bytes | bytearray | memoryview, buffers: Sequence[memoryview] = ()
+) -> Any:
     """As `unpack`, but the program's own classes stay as they are.
+
+    Args:
+        buffers: what was left out when it was packed.
 
     A class of `__main__` comes back from a worker by value, and cloudpickle, which finds that it is
     the program's own, would set all its attributes anew, to copies.
     """
     if _find_by_value(packed) is None:
-        return pickle.loads(packed)
-    return _Homecoming(io.BytesIO(packed)).load()
+        return pickle.loads(packed, buffers=buffers)
+    return _Homecoming(io.BytesIO(packed), buffers=buffers).load()
 
 
 class _Homecoming(pickle.Unpickler):
@@ -132,16 +153,18 @@ def names_nothing(packed: bytes) -> bool:
     return _NAMES_SOMETHING(packed) is None
 
 
-def load_call(packed: bytes | bytearray) -> tuple[Any, Any, Any]:
-    """Function, args and kwargs of a call that was packed."""
+def load_call(
+    packed: bytes | bytearray | memoryview, buffers: Sequence[memoryview] = ()
+) -> tuple[Any, Any, Any]:
+    """Function, args and kwargs of a call that was packed; `buffers`: what was left out of it."""
     if packed[0] != 0:  # one pickle, which does not begin so
-        function, args, kwargs = pickle.loads(packed)
+        function, args, kwargs = pickle.loads(packed, buffers=buffers)
         return function, args, kwargs
     end = _TWO.size + _TWO.unpack_from(packed)[1]
     function = named.load(bytes(packed[_TWO.size : end]))
     if packed[end:] == _NO_ARGUMENTS:
         return function, (), {}
-    args, kwargs = pickle.loads(memoryview(packed)[end:])
+    args, kwargs = pickle.loads(memoryview(packed)[end:], buffers=buffers)
     return function, args, kwargs
 
 

@@ -110,7 +110,26 @@ class Ranks(Generic[T]):
             if entry is None or not wanted(entry[_ITEM]):
                 break
             taken.append(self._pop(entry))
+            row = self._rows.get(entry[0])
+            if isinstance(row, deque) and not self._late:
+                self._take_from(row, taken, count, wanted)
         return taken
+
+    def _take_from(
+        self, row: deque[Entry], taken: list[T], count: int, wanted: Callable[[T], bool]
+    ) -> None:
+        """As `take`, from the first row, while nothing is late."""
+        had = len(taken)
+        while row and len(taken) < count:
+            item = row[0][_ITEM]
+            if item is None:
+                self._dead -= 1
+            elif wanted(item):
+                taken.append(item)
+            else:
+                break
+            row.popleft()
+        self._living -= len(taken) - had
 
     def peek(self) -> Entry | None:
         """The lowest living entry, left in place; None if there is none."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import packing
 from .courier import Courier
+from .engines.arrivals import Arrival
+from .engines.mappings import Mode
 from .history import put_before
 from .jobs import Job, Outcome, Verdict
 from .offers import Handover
@@ -138,6 +140,8 @@ class Resolver:
     @staticmethod
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
         try:
+            if isinstance(outcome.value, Arrival):
+                return outcome.value.open(packing.unpack_result, Mode.COPY), Verdict.RETURNED
             if outcome.verdict is Verdict.RETURNED:
                 return packing.unpack_result(outcome.value), Verdict.RETURNED
             return packing.unpack_error(outcome.value), outcome.verdict

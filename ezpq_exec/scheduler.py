@@ -246,19 +246,22 @@ class Scheduler(Overview):
         reason to wait before the next is asked for.
         """
         slot = self.slots.get(index)
+        before: list[Command] = []
+        if slot is not None and fatal and slot.phase in (Phase.IDLE, Phase.BUSY):
+            before = self.lost(index, Loss(None, now), now)  # it was taken for ready too early
         if slot is None or slot.phase is not Phase.STARTING:
-            return []
+            return before
         self.deadlines.clear(slot)
         self.slots.move(slot, Phase.COLD)
         self.workers["died"] += died
         if self.closed:
-            return []
+            return before
         if scarce and not fatal and (self.slots.busy or self.slots.idle):
             self.deadlines.set(self.scarcity, now + SCARCE)
             return self.follow_up(slot, now)
         self.failed_starts += 1
         if fatal or self.failed_starts >= MOST_FAILED_STARTS:
-            return self.break_down(cause, now)
+            return before + self.break_down(cause, now)
         return self.follow_up(slot, now)
 
     # What time brings -----------------------------------------------------------------------

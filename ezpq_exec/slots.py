@@ -25,13 +25,25 @@ class Phase(enum.Enum):
 class Slot:
     """One place for one job at a time."""
 
-    __slots__ = ("ahead", "alarm", "host", "idle_since", "index", "job", "phase", "pid", "since")
+    __slots__ = (
+        "ahead",
+        "alarm",
+        "depth",
+        "host",
+        "idle_since",
+        "index",
+        "job",
+        "phase",
+        "pid",
+        "since",
+    )
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.phase = Phase.COLD
         self.job: Job | None = None
         self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
+        self.depth = 0  # how many those may be
         self.pid: int | None = None
         self.host: str | None = None  # where its worker is, if that is elsewhere
         self.idle_since = 0.0  # of use while it is idle

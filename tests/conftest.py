@@ -29,6 +29,11 @@ ENGINES = {
     "borrowed processes": "lenders:processes",
     "dask": "dasks:engine",
 }
+# The modules of the contract that Dask's engine runs in any case: about what it does by itself.
+TELLING = {
+    *("test_deaths", "test_timeouts", "test_trees", "test_order", "test_retries", "test_results"),
+    *("test_closing", "test_ending_all", "test_logs", "test_memory", "test_beginnings"),
+}
 SLOW_TO_START = {"dask"}  # engines that are made ready only if a case of theirs is to run
 
 if os.environ.get("PRETEND") == "win32":  # see elsewhere/; this one forks, of which nobody hears
@@ -56,6 +61,26 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure() -> None:
     """End what was started for several processes of tests, or for this one."""
     dasks.close_shared()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Have an option by which Dask runs the whole contract."""
+    parser.addoption("--thorough", action="store_true", help="run all of the contract on Dask, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, on a Dask cluster, what says little about an engine, unless all is asked for."""
+    if config.getoption("thorough"):
+        return
+    left_out = [item for item in items if _is_left_out(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    spec = getattr(item, "callspec", None)
+    is_dask = spec is not None and spec.params.get("engine_name") == "dask"
+    return is_dask and item.path.stem not in TELLING
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

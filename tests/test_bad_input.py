@@ -258,3 +258,26 @@ def test_a_name_that_the_package_has_not_is_an_attribute_error() -> None:
         ezpq_exec.no_such_name
     assert set(ezpq_exec.__all__) <= set(dir(ezpq_exec))
     assert all(getattr(ezpq_exec, name) is not None for name in ezpq_exec.__all__)
+
+
+def test_terms_that_were_good_do_not_make_equal_ones_good() -> None:
+    """`retries=True` is refused after `retries=1`, and 1.0 stays a float: what is equal is not the same."""
+    with PriorityExecutor(1, engine="threads") as ex:
+        assert ex.options(priority=1).submit(int).priority == 1
+        assert type(ex.options(priority=1.0).submit(int).priority) is float
+        assert type(ex.options(priority=1).submit(int).priority) is int
+        ex.options(retries=1)
+        with pytest.raises(TypeError, match="retries must be an integer, not True"):
+            ex.options(retries=True)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="timeout must be more than 0"):
+                ex.options(timeout=-1)
+
+
+def test_any_number_of_terms_can_be_asked_for() -> None:
+    """Each is what was asked for, also when many were before."""
+    with PriorityExecutor(1, engine="threads") as ex:
+        views = [ex.options(priority=number) for number in range(600)]
+        again = [ex.options(priority=number).options(name="x") for number in range(600)]
+        assert [view.submit(int).priority for view in views] == list(range(600))
+        assert [view.submit(int).priority for view in again] == list(range(600))

@@ -347,13 +347,15 @@ def test_a_scheduler_that_comes_back_is_found_again(make: Make, gate: Gate) -> N
 
 def test_a_scheduler_that_stays_away_breaks_the_executor_in_time(make: Make) -> None:
     with dasks.cluster(1) as cluster:
-        executor = make(DaskEngine(cluster.address, reconnect_timeout=1.0))
+        with PriorityExecutor(engine=DaskEngine(cluster.address)) as first:
+            first.submit(add, 1, 2).result(PATIENCE)  # once this is there, all is up
+        executor = make(DaskEngine(cluster.address, reconnect_timeout=5.0))
         assert executor.submit(add, 1, 2).result(PATIENCE) == 3
         cluster.kill_scheduler()
         waiting = executor.submit(add, 1, 2)
         error = waiting.exception(PATIENCE)
         assert isinstance(error, (BrokenExecutor, WorkerDied))
-        with pytest.raises(BrokenExecutor, match="could not be reached for 1 s"):
+        with pytest.raises(BrokenExecutor, match="could not be reached for 5 s"):
             while True:
                 executor.submit(add, 1, 2).result(PATIENCE)
         executor.shutdown()

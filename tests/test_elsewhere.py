@@ -14,17 +14,19 @@ from gates import PATIENCE
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
-    *("keeper", "line", "link", "lives", "page", "processes", "root", "roots", "scales"),
+    *("capture", "counter", "depot", "keeper", "line", "link", "lives", "page", "processes"),
+    *("root", "roots", "scales"),
     *("stackdump", "switchboard", "tree"),
 ]
 
 PROGRAM = """
-import csv, os, sys, threading, time
+import csv, logging, os, sys, threading, time
+import loky.backend.utils
 import ezpq_exec
 from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor, Queue, WorkerDied, as_completed
 from ezpq_exec.engines.choice import choose
 from gates import PATIENCE
-from workload import add, child, die, forever
+from workload import add, die, fail, forever
 
 assert type(choose("processes")).__name__ == "SpawnedEngine"
 keepers = ["keeper", "link", "lives", "page", "processes", "root", "roots", "stackdump", "tree"]
@@ -42,6 +44,12 @@ with PriorityExecutor(2) as ex:
     late = ex.options(timeout=0.5).submit(forever)
     assert isinstance(late.exception(PATIENCE), JobTimeout)
     assert isinstance(ex.submit(die, 3).exception(PATIENCE), WorkerDied)
+    doomed = ex.submit(forever)
+    while not doomed.running():
+        time.sleep(0.01)
+    assert doomed.kill() and isinstance(doomed.exception(PATIENCE), JobKilled)
+    loky.backend.utils.kill_process_tree = lambda _: fail(PermissionError)  # whatever is in its way, the worker dies
+    logging.disable()
     doomed = ex.submit(forever)
     while not doomed.running():
         time.sleep(0.01)

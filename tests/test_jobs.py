@@ -33,7 +33,7 @@ def test_defaults() -> None:
     """Without options: priority 100, no limits, no name, no lane, no retries, no capture."""
     given = [each.name for each in dataclasses.fields(Options) if each.init]
     values = [getattr(Options(), name) for name in given]
-    assert values == [100, None, None, None, None, False, 0, (), None, False]
+    assert values == [100, None, None, None, None, False, 0, (), None, False, ()]
 
 
 @pytest.mark.parametrize(

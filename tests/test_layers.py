@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 LAYERS = [
     "errors options jobs owner heap",
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
-    "decisions attempts lookahead promises overview scheduler ending stats named packing batching inbox exitorder",
+    "decisions attempts lookahead promises overview scheduler ending stats named packing contexts batching inbox exitorder",
     "engines.*",
     "courier loglistener exits mailbox places gate condition offers handed resolver hearing loop whereabouts desk",
     "excerpt extras progress",

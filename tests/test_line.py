@@ -367,8 +367,9 @@ def _interrupted_at(step: int) -> Iterator[list[str]]:
                 raise KeyboardInterrupt
         return trace
 
+    before = sys.gettrace()  # coverage's, perhaps
     sys.settrace(trace)
     try:
         yield struck
     finally:
-        sys.settrace(None)
+        sys.settrace(before)

@@ -379,6 +379,15 @@ def test_no_job_is_forgotten_when_no_worker_can_be_started_any_more() -> None:
     assert scheduler.unresolved() == []
 
 
+def test_a_worker_that_was_taken_for_ready_too_early_takes_no_job_along() -> None:
+    """It has begun nothing, so its jobs wait; and as there will be no other, they are settled."""
+    rig = Rig(2)
+    running, queued = rig.fed(2)
+    commands = rig.scheduler.unstartable(0, OSError(), True, rig.now)
+    assert settled(commands)[:1] == [(running, Verdict.BROKEN)]
+    assert {job for job, _ in settled(commands)} >= {running, *queued[:1]}
+
+
 def test_urgency_is_compared_with_all_that_is_queued() -> None:
     """After some were taken back and queued anew, the least urgent may be an earlier one."""
     rig = Rig(2)

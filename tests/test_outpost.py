@@ -28,6 +28,7 @@ class ByHand(Engine):
         self.inbox: Inbox[Report] = Inbox()
         self.heard: Inbox[tuple[Any, ...]] = Inbox()
         self.begins: float | None = 5.0
+        self.on_wait: Callable[[], object] = lambda: None
 
     def open(self, setup: Setup) -> None: ...
 
@@ -47,6 +48,7 @@ class ByHand(Engine):
         return self.begins
 
     def wait(self, timeout: float | None) -> Iterable[Report]:
+        self.on_wait()
         return self.inbox.take(timeout)
 
     def wake(self) -> None:
@@ -65,13 +67,15 @@ class ByHand(Engine):
 class Post:
     """An outpost, its engine, and what it says."""
 
-    def __init__(self, lease: float) -> None:
+    def __init__(self, lease: float, on_wait: Callable[[Outpost], object] | None = None) -> None:
         self.engine = ByHand()
         self.said: Inbox[tuple[Any, ...]] = Inbox()
         self.over = threading.Event()
         self.outpost = Outpost(
             self.engine, Setup(), lease, lambda *words: self.said.put(words), self.over.set
         )
+        if on_wait is not None:
+            self.engine.on_wait = lambda: on_wait(self.outpost)
         self.outpost.start()
 
     def order(self, *order: Any) -> None:
@@ -92,8 +96,8 @@ def make() -> Iterator[Callable[..., Post]]:
     """Makes outposts, with a lease of an hour unless it is said otherwise."""
     made: list[Post] = []
 
-    def one(lease: float = 3600.0) -> Post:
-        made.append(Post(lease))
+    def one(lease: float = 3600.0, **options: Any) -> Post:
+        made.append(Post(lease, **options))
         return made[-1]
 
     yield one
@@ -150,6 +154,22 @@ def test_the_lease_counts_from_what_the_executor_has_heard(make: Callable[..., P
     post.outpost.heard(begin + 0.5)
     assert post.engine.next() == ("close", True)
     assert time.monotonic() >= begin + 1.0
+
+
+def test_what_comes_from_an_executor_that_hears_nothing_extends_no_lease(
+    make: Callable[..., Post],
+) -> None:
+    begin = time.monotonic()
+    words: list[float] = []
+
+    def say_what_was_heard_long_ago(outpost: Outpost) -> None:
+        if len(words) < 20:
+            words.append(begin)
+            outpost.heard(begin)
+
+    post = make(lease=0.1, on_wait=say_what_was_heard_long_ago)
+    assert post.engine.next() == ("close", True)
+    assert len(words) < 20
 
 
 def test_what_had_begun_when_it_gave_up_is_said(ready: Post) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -28,7 +29,7 @@ from ezpq_exec import (
     Verdict,
     WorkerDied,
 )
-from ezpq_exec.engines import sockets
+from ezpq_exec.engines import attendant, sockets
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.channel import HEADER
 from ezpq_exec.engines.spawned import SpawnedEngine
@@ -675,6 +676,71 @@ def test_a_socket_is_shared_with_the_process_that_starts(monkeypatch: pytest.Mon
     finally:
         set_spawning_popen(None)
     assert rebuild(*args) == "for 4711"
+
+
+@pytest.mark.usefixtures("tcp")
+def test_over_tcp_a_job_that_may_have_begun_counts_as_begun(direct: Callable[..., Direct]) -> None:
+    """What the dead worker had still said may be lost there; so the job is not run again."""
+    case = direct()
+    pid = case.start()
+    os.kill(pid, signal.SIGSTOP)
+    case.run(1, add, 1, 1)
+    os.kill(pid, signal.SIGKILL)
+    lost = case.next()
+    assert isinstance(lost, Lost)
+    assert lost.loss.begun is not None
+
+
+def test_a_kill_needs_no_thread_where_there_is_none_to_be_had(
+    direct: Callable[..., Direct], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of threads, the worker is killed at once, without a search for its descendants."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("ezpq_exec-killer"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    case = direct()
+    pid = case.start()
+    case.run(1, forever)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        case.engine.kill(0, 1, Verdict.KILLED)
+        lost = case.next()
+    assert isinstance(lost, Lost)
+    assert (lost.loss.pid, lost.loss.reason) == (pid, Verdict.KILLED)
+
+
+@pytest.mark.parametrize("missing", ["a socket", "a thread"])
+def test_nothing_is_left_of_a_worker_for_which_there_was_no_room(
+    missing: str, direct: Callable[..., Direct], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slot hears why; the sockets that were there already are closed."""
+    made: list[object] = []
+
+    def pair() -> tuple[socket.socket, socket.socket]:
+        if made:
+            raise OSError(errno.EMFILE, "Too many open files")
+        made.append(None)
+        return socket.socketpair()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    case = direct()
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        if missing == "a socket":
+            patch.setattr(attendant, "pair", pair)
+        else:
+            patch.setattr(threading.Thread, "start", refuse)
+        case.engine.start(0)
+    report = case.next()
+    assert isinstance(report, Unstartable)
+    assert isinstance(report.cause, OSError if missing == "a socket" else RuntimeError)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_it_says_what_it_cannot_do(make_executor: Maker) -> None:

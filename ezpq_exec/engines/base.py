@@ -18,6 +18,7 @@ from ..jobs import Call, Outcome, Verdict
 from ..options import Options
 from ..reports import Report, Stopped
 from .loglevels import Levels
+from .shared import opened
 
 __all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
@@ -57,6 +58,8 @@ class Capabilities:
         dumps: `Engine.ask_stack` is there.
         limits_memory: `Engine.run_within` is.
         captures: `Engine.capture` is.
+        own_context: each job runs in a context of its own; a copy of its submitter's, where that
+            is not in another process.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
         borrows: the workers are another executor's.
         follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
@@ -77,6 +80,7 @@ class Capabilities:
     dumps: bool = False
     limits_memory: bool = False
     captures: bool = False
+    own_context: bool = False
     quick: float = 0.0005
     borrows: bool = False
     follows: bool = False
@@ -133,7 +137,7 @@ class Engine(abc.ABC):
         Raises:
             Exception: whatever says that the call cannot be carried to a worker.
         """
-        return call
+        return opened(call)
 
     def pack_function(self, function: Callable[..., Any]) -> Any:
         """A function of which many calls are to be packed, in a form that spares doing it again.
@@ -142,6 +146,9 @@ class Engine(abc.ABC):
             Exception: whatever says that it cannot be carried to a worker.
         """
         return None
+
+    def make_lasting(self, payload: Any) -> None:  # noqa: B027
+        """What `pack` made may have to be run more than once; called before it is, if at all."""
 
     @abc.abstractmethod
     def start(self, slot: int) -> None:

@@ -37,6 +37,14 @@ _fence = threading.Lock()  # an atomic operation between one's own writing and t
 Ticket = tuple[str, bytes, int]
 
 
+def _allocate() -> int:
+    if sys.platform != "linux":
+        raise OSError("pages that are found by /proc need Linux")
+    descriptor = os.memfd_create("ezpq_exec-board")
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
 class Board:
     """The parent's side. Only the loop's thread uses it.
 
@@ -45,11 +53,8 @@ class Board:
     """
 
     def __init__(self) -> None:
-        if sys.platform != "linux":
-            raise OSError("pages that are found by /proc need Linux")
-        self._descriptor = os.memfd_create("ezpq_exec-board")
+        self._descriptor = _allocate()
         try:
-            os.fchmod(self._descriptor, 0o600)
             os.ftruncate(self._descriptor, _SIZE)
             self._page = mmap.mmap(self._descriptor, _SIZE)
         except BaseException:

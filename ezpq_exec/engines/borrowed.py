@@ -61,7 +61,7 @@ class BorrowedEngine(Engine):
             queues=lender.is_prompt,
             quick=QUICK,
             borrows=True,
-            relays=not lender.isolates,
+            relays=lender.is_here,
         )
         self._places: dict[int, Place] = {}
         self._returns = Returns(self._lending, self._renew)

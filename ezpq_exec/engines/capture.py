@@ -5,7 +5,6 @@ They are the parent's, so they outlive the worker. In memory there is never more
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import sys
@@ -13,6 +12,8 @@ import tempfile
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
+
+import fcntl
 
 __all__ = ["MOST", "Capture"]
 

@@ -11,9 +11,21 @@ import socket
 import struct
 import time
 from collections import deque
-from typing import NamedTuple, Union
+from collections.abc import Sized
+from typing import Any, NamedTuple, Union
 
-__all__ = ["Channel", "Frame", "Garbled", "Kind", "Reader", "receive", "send", "shut", "whole"]
+__all__ = [
+    "NO_TICKET",
+    "Channel",
+    "Frame",
+    "Garbled",
+    "Kind",
+    "Reader",
+    "receive",
+    "send",
+    "shut",
+    "whole",
+]
 
 Bytes = Union[bytes, bytearray, memoryview]
 Head = tuple[int, int, int, float, float, float, int]
@@ -43,6 +55,11 @@ class Kind:
     LOGGED = 0xE9  # to the parent: a job has logged something
     WARNED = 0xEA  # to the parent: a job was warned of something
     CAPTURE = 0xEB  # to the worker, in its queue: files for the next job's output are on the stream
+    PARCEL = 0xEC  # in a queue, or on the stream to the parent: the next parcel is the message
+    TIDY = 0xED  # to the worker: what it need not keep
+
+
+NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mistaken for none in hand
 
 
 class Frame(NamedTuple):
@@ -59,13 +76,13 @@ class Frame(NamedTuple):
     ended: float
     cpu_time: float
     rss: int
-    body: Bytes
+    body: Any  # bytes; in a parcel, an `Arrival`
 
 
 def header(
     number: int,
     kind: int,
-    body: Bytes,
+    body: Sized,
     stamp: float = 0.0,
     ended: float = 0.0,
     cpu_time: float = 0.0,

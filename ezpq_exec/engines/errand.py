@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import packing
+from ..jobs import Call
 from . import board
+from .shared import opened
 from .usage import usage
 
 __all__ = ["Answer", "Copy", "Errand", "Parcel", "nothing", "owners_here"]
@@ -74,7 +76,7 @@ class Errand:
         cpu = time.thread_time()
         started = self.began = time.monotonic()
         outer, _here.owners = owners_here(), (*owners_here(), self.owner)
-        returned, value = _run(self._function, self._args, self._kwargs)
+        returned, value = _run(*opened(Call(self._function, self._args, self._kwargs)))
         _here.owners = outer
         ended = time.monotonic()
         cpu = time.thread_time() - cpu

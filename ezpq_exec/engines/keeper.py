@@ -65,14 +65,15 @@ class Keeper:
         self._retiring = False
         self._leave_by: float | None = None
 
-    def keep(self) -> tuple[socket.socket, socket.socket, int]:
-        """Keep one worker after another. In each: its stream, its queue, its pipe to here.
+    def keep(self) -> tuple[socket.socket, socket.socket, socket.socket, int]:
+        """Keep one worker after another. In each: its stream, its queue, its parcels, its pipe to here.
 
         The keeper itself never returns: it ends with the parent, or when it is told to retire.
         """
         while True:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             entry, exit_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            parcels, far_parcels = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             heard, told = os.pipe()
             os.set_blocking(heard, False)
             os.set_blocking(told, False)
@@ -87,14 +88,16 @@ class Keeper:
                     tree.stop_hearing(self._alarm)
                 ours.close()
                 entry.close()
+                parcels.close()
                 os.close(heard)
                 dump.become_source()
-                return theirs, exit_end, told
+                return theirs, exit_end, far_parcels, told
             theirs.close()
+            far_parcels.close()
             os.close(told)
             dump.become_reader()
-            self._say(Born(pid, me), ours, entry, exit_end)
-            for sock in (ours, entry, exit_end):
+            self._say(Born(pid, me), ours, entry, exit_end, parcels)
+            for sock in (ours, entry, exit_end, parcels):
                 sock.close()
             worker = _Worker(pid, heard, dump, Scales(self._page))
             if self._alarm is None:  # not before, since the first worker is waited for

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
 
+from ..jobs import Output
 from . import roots
 from .base import Setup
 from .capture import Capture
@@ -23,6 +24,7 @@ from .jobqueue import JobQueue, Lookout, ticket_of
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn
 from .page import Page
+from .parcels import Parcel
 from .wear import outgrown
 
 if sys.platform != "linux":
@@ -30,7 +32,7 @@ if sys.platform != "linux":
 
 __all__ = ["Link"]
 
-SOCKS = 3  # that come with a worker: its stream, and both ends of its queue
+SOCKS = 4  # that come with a worker: its stream, both ends of its queue, and its parcels
 
 News = Union[Born, Died, Dumped, Unborn]
 _MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped, Unborn)}
@@ -65,6 +67,11 @@ class Link:
         self.heard = 0  # the last of which the loop knows
         self.line: Line | None = None  # where a thread may wait for the answer
         self.listening = False  # the loop waits there
+        self.parcels: socket.socket | None = None  # for what goes by shared memory
+        self.parcel: Parcel | None = None  # what is in the worker's hands of that kind
+        self.blocks: set[int] = set()  # shared objects that the worker has
+        self.maybe: set[int] = set()  # and those that it may have
+        self.has_segments = False  # the worker may keep some for its results
         self.fetched = False  # whoever handed the last job over has waited there
         self.lookout = Lookout()
         self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
@@ -150,7 +157,8 @@ class Link:
                 self.keeper = os.pidfd_open(born.keeper)
             except ProcessLookupError:
                 pass  # gone, which its tombstone will tell
-        stream, entry, exit_end = socks
+        stream, entry, exit_end, self.parcels = socks
+        self.parcels.setblocking(False)
         self.channel = Channel(stream)
         self.queue = JobQueue(entry, exit_end)
         self.pid = born.pid
@@ -222,6 +230,9 @@ class Link:
             begun = order[:1]
         (self.ticket, self.number), *rest = begun
         self.ahead = deque(rest)
+        taken = {ticket for ticket, _ in order}
+        for ticket in messages.keys() - taken:  # not jobs, but orders
+            self.queue.send(messages[ticket])
         return [number for ticket, number in order if ticket in messages]
 
     def part(self) -> None:
@@ -240,6 +251,15 @@ class Link:
             if self.queue is not None:
                 self.queue.close()
                 self.queue = None
+        if self.parcels is not None:
+            self.parcels.close()
+            self.parcels = self.parcel = None
+            self.blocks, self.maybe, self.has_segments = set(), set(), False
+
+    def end_capture(self) -> Output | None:
+        """What the last job has printed, if that is captured."""
+        output, self.capture = self.capture, None
+        return output
 
     def kill_keeper(self, reason: str | None = None) -> None:
         """End everything, without the keeper's help."""

@@ -12,15 +12,17 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Output, Verdict
+from ..jobs import Verdict
 from ..reports import Finished, FinishedInTurn, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .base import Setup
 from .channel import SMALL, Frame, Garbled, Kind, header
+from .depot import Depot
 from .link import Link
 from .messages import Born, Died, Dumped, Unborn
 from .pickling import PicklingEngine
@@ -37,6 +39,7 @@ class Lives(PicklingEngine):
     """The links by slot, and what is heard over them. `ProcessEngine` gives the orders."""
 
     _board: Switchboard[Link]
+    _depot: Depot
     _setup = Setup()
 
     def __init__(self) -> None:
@@ -92,13 +95,18 @@ class Lives(PicklingEngine):
             self._reports.append(Said(link.slot, number, link.pid, frame.kind, frame.body))
         elif frame.number == link.ticket:
             self._finish(link, frame)
+        elif frame.kind == Kind.PARCEL:
+            for answer in self._depot.receive(link):
+                self._answer(link, answer)
 
     def _finish(self, link: Link, frame: Frame) -> None:
+        if link.parcel is not None:
+            self._depot.answered(link, frame)
         number = link.end_job()
         worn = self._recycles and link.is_worn(self._setup, frame)
         outcome = outcome_of(frame)
         if link.capture is not None:
-            outcome.output = self._output(link)
+            outcome.output = link.end_capture()
         self._report(Finished(link.slot, number, outcome, not worn))
         self._stop_listening(link)
         if link.line is not None:
@@ -202,12 +210,7 @@ class Lives(PicklingEngine):
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
         self._part(link)
-        self._report(Lost(link.slot, obituary.loss(died, begun, self._output(link))))
-
-    @staticmethod
-    def _output(link: Link) -> Output | None:
-        output, link.capture = link.capture, None
-        return output
+        self._report(Lost(link.slot, obituary.loss(died, begun, link.end_capture())))
 
     def _on_tombstone(self, link: Link, event: int) -> None:
         """The keeper and all below it are gone; or the root is, and the keeper goes on alone."""
@@ -230,12 +233,12 @@ class Lives(PicklingEngine):
             return
         if ready:
             reason = Verdict[link.forced] if link.forced else None
-            loss = obituary.sudden(begun, pid, reason, link.spoilt, self._output(link))
+            loss = obituary.sudden(begun, pid, reason, link.spoilt, link.end_capture())
             self._report(Lost(slot, loss))
             self.start(slot)
         else:
             why = link.unborn or link.root.failure
-            cause = why or WorkerDied("a keeper died before its worker was up")
+            cause = why or WorkerDied(link.root.epitaph())
             self._report(Unstartable(slot, cause, died=why is None))
 
     def _fail(
@@ -247,7 +250,7 @@ class Lives(PicklingEngine):
 
     # Holding and letting go -----------------------------------------------------------------
 
-    def _send(self, link: Link, head: bytes, body: bytes) -> None:
+    def _send(self, link: Link, head: bytes, body: Any) -> None:
         """Have the worker get a frame: by its queue, or if that is too small, by the stream."""
         channel, queue = link.channel, link.queue
         if channel is None or queue is None:

@@ -10,7 +10,7 @@ MESSAGE_SIZE = 128 * 1024  # bytes; a stack dump is the longest part
 
 
 class Born(NamedTuple):
-    """To the parent, with the worker's stream and both ends of its queue: a worker is up."""
+    """To the parent, with the worker's stream, both ends of its queue, and its parcels."""
 
     pid: int
     keeper: int

@@ -12,6 +12,8 @@ from .messages import Died
 
 __all__ = ["loss", "sudden", "unready"]
 
+_SIGKILL = 9  # which has no name on Windows, where this is read, too
+
 
 def _signal_name(exitcode: int | None) -> str | None:
     if exitcode is None or exitcode >= 0:
@@ -53,7 +55,7 @@ def sudden(
         begun=begun,
         ended=time.monotonic(),
         pid=pid,
-        exitcode=-signal.SIGKILL,
+        exitcode=-_SIGKILL,
         signal="SIGKILL",
         reason=reason,
         cause=cause,

@@ -24,10 +24,10 @@ class PicklingEngine(Engine):
             return None
         return self._setup.levels or loglevels.levels()
 
-    def pack(self, call: Call, packed_function: Any = None) -> bytes:
+    def pack(self, call: Call, packed_function: Any = None) -> Any:
         """See `Engine.pack`."""
         return packing.pack_call(call, packed_function)
 
-    def pack_function(self, function: Callable[..., Any]) -> bytes:
+    def pack_function(self, function: Callable[..., Any]) -> Any:
         """See `Engine.pack_function`."""
         return packing.pack(function)

@@ -12,16 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import packing
-from ..jobs import Outcome, Verdict
+from ..jobs import Call, Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
 from . import wear
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
 from .capture import Capture
 from .channel import SMALL, Kind, header
+from .depot import Depot
 from .line import Line
 from .link import Link
 from .lives import Lives
+from .parcels import LARGE, Kept, Parcel
 from .switchboard import Switchboard
 
 if sys.platform != "linux":
@@ -49,6 +51,7 @@ class ProcessEngine(Lives):
         relays=True,
         limits_memory=True,
         captures=True,
+        own_context=True,
     )
 
     def open(self, setup: Setup) -> None:
@@ -59,6 +62,22 @@ class ProcessEngine(Lives):
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
         self._board: Switchboard[Link] = Switchboard()
+        self._depot = Depot(self._board.ring)
+
+    def pack(self, call: Call, packed_function: Any = None) -> bytes | Parcel:
+        """See `Engine.pack`."""
+        return self._depot.pack(call, packed_function)
+
+    def pack_function(self, function: Callable[..., Any]) -> bytes | None:
+        """See `Engine.pack_function`. What goes by shared memory goes with each call."""
+        kept = Kept()
+        packed = packing.pack(function, kept)
+        return None if kept or len(packed) >= LARGE else packed
+
+    def make_lasting(self, payload: Any) -> None:
+        """See `Engine.make_lasting`."""
+        if isinstance(payload, Parcel):
+            payload.lasting = True
 
     # Orders ---------------------------------------------------------------------------------
 
@@ -84,7 +103,12 @@ class ProcessEngine(Lives):
         link.number = number
         link.is_large = len(payload) > SMALL
         head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
-        self._send(link, head, payload)
+        if link.is_large and isinstance(payload, Parcel):
+            refused = self._depot.send(link, payload, head)
+            if refused is not None:
+                self._report(refused)
+        else:
+            self._send(link, head, payload)
 
     def run_within(
         self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
@@ -255,9 +279,13 @@ class ProcessEngine(Lives):
         for link, died in late:
             self._mourn(link, died)
         if not self._reports:
-            self._board.wait(timeout)
+            depot = self._depot
+            self._board.wait(depot.patience(timeout) if depot.is_in_use else timeout)
+            if depot.is_in_use:
+                depot.tidy(self._links.values(), self._tickets)
         reports, self._reports = self._reports, []
         self._told.clear()
         if reports and type(reports[-1]) is Stopped:
             self._board.close()
+            self._depot.close()
         return reports

@@ -21,6 +21,7 @@ import traceback  # so that workers have it
 from collections.abc import Sequence
 
 from . import tree
+from .counter import Counter
 from .deafness import ignore
 from .keeper import Keeper
 from .messages import Unborn
@@ -130,7 +131,7 @@ class _Root:
     ) -> None:
         """Be a keeper for good, and in each process that it forks a worker until it ends."""
         try:
-            sock, shared, queue, pipe = self._keep(control, page, streams)
+            sock, shared, queue, parcels, pipe = self._keep(control, page, streams)
         except (OSError, MemoryError) as failure:
             _say_why([control], failure)
             os._exit(1)
@@ -142,11 +143,11 @@ class _Root:
         with contextlib.suppress(OSError):  # the program has left its session, or ended
             os.setpgid(0, self._home)
         _rename(worker_name)
-        serve(sock, shared, Alarm(pipe), queue)
+        serve(sock, shared, Alarm(pipe), queue, Counter(parcels))
 
     def _keep(
         self, control: int, page: int, streams: tuple[int, int]
-    ) -> tuple[socket.socket, Page, socket.socket, int]:
+    ) -> tuple[socket.socket, Page, socket.socket, socket.socket, int]:
         """Be a keeper for good; returns in its workers, with what they are to serve."""
         tree.stop_hearing(self._deaths)
         self._requests.close()
@@ -159,9 +160,9 @@ class _Root:
         shared = Page(page)
         os.close(page)
         orders = socket.socket(fileno=control)
-        sock, queue, pipe = Keeper(orders, shared, self._parent).keep()
+        sock, queue, parcels, pipe = Keeper(orders, shared, self._parent).keep()
         orders.detach()
-        return sock, shared, queue, pipe
+        return sock, shared, queue, parcels, pipe
 
 
 def _fork_with(fds: Sequence[int]) -> int:

@@ -75,6 +75,14 @@ class Root:
             for descriptor in fds[3:]:
                 os.close(descriptor)
 
+    def epitaph(self) -> str:
+        """Why a keeper was not to be had, as far as it is known."""
+        process = self._process
+        if process is None or process.pid is None or process.exitcode is None:
+            return "a keeper died before its worker was up"
+        code, pid = process.exitcode, process.pid
+        return f"what starts the workers ended before one was up: exit code {code} (pid {pid})"
+
     def give_up(self) -> None:
         """Let go of one that is gone, without waiting for it."""
         self._requests.close()

@@ -41,7 +41,9 @@ _IN, _OUT = selectors.EVENT_READ, selectors.EVENT_WRITE
 class SpawnedEngine(PicklingEngine):
     """Runs each job in a worker process, which can be killed with what is below it then."""
 
-    capabilities = Capabilities(kills=True, recycles=True, isolates=True, relays=True)
+    capabilities = Capabilities(
+        kills=True, recycles=True, isolates=True, relays=True, own_context=True
+    )
     _setup = Setup()
 
     def __init__(self) -> None:

@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from types import FrameType
 from typing import Any, NamedTuple
 
+from ..contexts import own_copy
 from ..errors import UnsupportedOption
 from ..inbox import Inbox
 from ..jobs import Call, Outcome, Verdict
@@ -22,7 +24,7 @@ __all__ = ["ThreadEngine"]
 
 class _Task(NamedTuple):
     number: int
-    call: Call
+    payload: tuple[Call, Context]
 
 
 class _Worker:
@@ -32,6 +34,7 @@ class _Worker:
         self.slot = slot
         self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self.begun = (0, 0.0)  # the number of the job that was begun last, and when
+        self.context: Context | None = None  # what the initializer has set, if anything
 
 
 class _Gone(NamedTuple):
@@ -43,7 +46,7 @@ class _Gone(NamedTuple):
 class ThreadEngine(Engine):
     """Runs jobs in threads. A job that is past its timeout is settled, and keeps its slot."""
 
-    capabilities = Capabilities(hands_over=True, dumps=True, relays=True)
+    capabilities = Capabilities(hands_over=True, dumps=True, relays=True, own_context=True)
 
     def __init__(self) -> None:
         self._setup = Setup()
@@ -60,6 +63,10 @@ class ThreadEngine(Engine):
                 f"threads (got {setup.max_tasks_per_child!r})"
             )
         self._setup = setup
+
+    def pack(self, call: Call, packed_function: Any = None) -> tuple[Call, Context]:
+        """See `Engine.pack`. The job is to find the context of whoever submits it."""
+        return call, copy_context()
 
     def start(self, slot: int) -> None:
         """See `Engine.start`."""
@@ -174,6 +181,8 @@ def _work(worker: _Worker, setup: Setup, inbox: Inbox[Report | _Gone]) -> None:
     _here.inbox = inbox
     try:
         setup.initialize()
+        if setup.initializer is not None:
+            worker.context = copy_context() or None
     except BaseException as error:  # the user's code, whose failure is news
         inbox.put(Unstartable(worker.slot, error, fatal=True))
     else:
@@ -185,12 +194,13 @@ def _work(worker: _Worker, setup: Setup, inbox: Inbox[Report | _Gone]) -> None:
 
 
 def _execute(worker: _Worker, task: _Task) -> Outcome:
-    function, args, kwargs = task.call
+    (function, args, kwargs), context = task.payload
+    context = own_copy(context, worker.context)
     cpu = time.thread_time()
     started = time.monotonic()
     worker.begun = (task.number, started)
     try:
-        value = function(*args, **kwargs)
+        value = context.run(function, *args, **kwargs)
         verdict = Verdict.RETURNED
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
         value = error

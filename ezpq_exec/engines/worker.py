@@ -21,13 +21,17 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import packing
-from .channel import SMALL, Frame, Kind, Reader, header, receive
+from ..contexts import own_copy
+from .arrivals import Arrival
+from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import Lookout, next_message
 from .outlet import Outlet, flush
+from .parcels import Parcel
 from .usage import usage
 from .wire import Wire
 
 if TYPE_CHECKING:  # there are none but on Linux
+    from .counter import Counter
     from .page import Page
 
 __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
@@ -79,14 +83,15 @@ def serve(
     page: Page | None,
     alarm: Alarm | None,
     queue: socket.socket | None = None,
+    counter: Counter | None = None,
 ) -> None:
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
     cpu_before = 0.0
     wire = Wire(sock)
     outlet = Outlet()
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, outlet):
-        if frame.kind == Kind.SETUP:
-            if not _set_up(wire, frame):
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, outlet, counter):
+        if frame.kind != Kind.CALL:
+            if not _obey(frame, wire, counter):
                 return
             continue
         number, timeout = frame.number, frame.stamp
@@ -98,7 +103,7 @@ def serve(
         elif not wire.answer(header(number, Kind.STARTED, b"", started)):
             return
         wire.job = number
-        kind, body, ended = _execute(frame.body)
+        kind, body, ended = _execute(frame.body, counter)
         wire.job = 0
         del frame
         cpu, rss = usage()
@@ -110,9 +115,18 @@ def serve(
         spent = cpu - cpu_before
         cpu_before = cpu
         head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
-        if not _answer(number, head, body, wire, page, queue):
+        if not _answer(number, head, body, wire, page, queue, counter):
             return
         del body
+
+
+def _obey(frame: Frame, wire: Wire, counter: Counter | None) -> bool:
+    """Do what is no job; False if there is no more to do."""
+    if frame.kind == Kind.SETUP:
+        return _set_up(wire, frame)
+    if counter is not None:
+        counter.tidy(frame.body)
+    return True
 
 
 def _frames(sock: socket.socket) -> Iterator[Frame]:
@@ -129,9 +143,13 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
 
 
 def _messages(
-    queue: socket.socket, sock: socket.socket, page: Page | None, outlet: Outlet
+    queue: socket.socket,
+    sock: socket.socket,
+    page: Page | None,
+    outlet: Outlet,
+    counter: Counter | None,
 ) -> Iterator[Frame]:
-    """What the parent sends by the queue, and on the stream behind it."""
+    """What the parent sends by the queue, and on the stream and as parcels behind it."""
     behind = _frames(sock)
     lookout = Lookout()
     while True:
@@ -143,6 +161,8 @@ def _messages(
             yield frame
         elif frame.kind == Kind.BEHIND:  # it is large, and is not to be kept here while it is used
             yield from itertools.islice(behind, 1)
+        elif frame.kind == Kind.PARCEL and counter is not None:
+            yield from counter.next()
         elif frame.kind == Kind.CAPTURE:
             outlet.turn(sock)
         else:
@@ -153,15 +173,18 @@ def _messages(
 def _answer(
     number: int,
     head: bytes,
-    body: bytes,
+    body: bytes | Parcel,
     wire: Wire,
     page: Page | None,
     queue: socket.socket | None,
+    counter: Counter | None,
 ) -> bool:
     """Send an answer to where it is waited for; False if the parent is gone.
 
     What the job has logged is on the stream, and is to be read before.
     """
+    if isinstance(body, Parcel):
+        return counter is not None and _hand_in(counter, body, head, wire)
     is_awaited = page is not None and page.direct == number and wire.last != number
     if is_awaited and len(body) <= SMALL and queue is not None:
         return _say(queue, head + body)
@@ -177,19 +200,41 @@ def _say(queue: socket.socket, message: bytes) -> bool:
     return True
 
 
-def _execute(packed: Any) -> tuple[int, bytes, float]:
+def _hand_in(counter: Counter, parcel: Parcel, head: bytes, wire: Wire) -> bool:
+    """Send a large result; False if the parent is gone."""
+    try:
+        counter.send(parcel, head)
+    except ConnectionError:
+        return False
+    except OSError as failure:  # too many descriptors on their way
+        error = packing.pack_error(failure)
+        _, number, _, *times = HEADER.unpack(head)
+        return wire.answer(header(number, Kind.RAISED, error, *times), error)
+    return wire.answer(header(NO_TICKET, Kind.PARCEL, b""))
+
+
+def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel, float]:
     """Run one call; its answer's kind and body, and when the function was done."""
     ended = 0.0
     try:
-        function, args, kwargs = packing.load_call(packed)
-        value = function(*args, **kwargs)
+        if isinstance(packed, Arrival) and counter is not None:
+            function, args, kwargs = counter.open(packed)
+        else:
+            function, args, kwargs = packing.load_call(packed)
+        value = own_copy().run(function, *args, **kwargs)
         ended = time.monotonic()
-        return Kind.RETURNED, packing.pack(value), ended
+        body = packing.pack(value) if counter is None else counter.pack(value)
+        if isinstance(body, Parcel) and counter is not None:
+            del function, args, kwargs, value  # what it refers to in its call's memory goes back
+            counter.seal(body)
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
         ended = ended or time.monotonic()
+        if counter is not None:
+            counter.clear()
         if error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
         return Kind.RAISED, packing.pack_error(error), ended
+    return Kind.RETURNED, body, ended
 
 
 def _set_up(wire: Wire, frame: Frame) -> bool:

@@ -85,8 +85,8 @@ def _at_most(value: float, limit: float) -> bool:
 
 
 _FLOORS = (
-    _Floor("importable", "jobs a second at least {} times the stdlib's", 2.0, _at_least, True),
-    _Floor("trip", "round trip at most {} times the stdlib's", 0.5, _at_most, True),
+    _Floor("importable", "jobs a second at least {} times the stdlib's", 5.0, _at_least, True),
+    _Floor("trip", "round trip at most {} times the stdlib's", 0.3, _at_most, True),
     _Floor(
         "limited", "jobs with timeouts at least {} times the stdlib's without", 2.0, _at_least, True
     ),
@@ -94,9 +94,14 @@ _FLOORS = (
         "share", "with priorities and many waiting, at least {} of the rate", 0.8, _at_least, False
     ),
     _Floor("mapped", "map at least {} times the stdlib's", 5.0, _at_least, True),
+    _Floor("memory", "a waiting job takes at most {} bytes", 2200.0, _at_most, False),
+    _Floor("growth", "the last submits take at most {} times the first", 1.3, _at_most, False),
     _Floor("woken", "at most {} wake-ups of an idle executor in 10 s", 5.0, _at_most, False),
-    _Floor("late", "timeout within {} ms of the deadline at the median", 10.0, _at_most, False),
-    _Floor("worst", "timeout within {} ms of the deadline at worst", 50.0, _at_most, False),
+    _Floor("late", "timeout within {} ms of the deadline at the median", 5.0, _at_most, False),
+    _Floor("late99", "and within {} ms in 99 of 100", 30.0, _at_most, False),
+    _Floor("crowd", "sixteen at once: within {} ms at the median", 5.0, _at_most, False),
+    _Floor("crowd99", "and within {} ms in 99 of 100", 30.0, _at_most, False),
+    _Floor("siblings", "at least {} of the throughput beside kills", 0.7, _at_least, False),
 )
 
 

@@ -7,7 +7,6 @@ To add a row: write a trial (or add a key to one), and list the row in `ROWS`.
 
 from __future__ import annotations
 
-import concurrent.futures
 import gc
 import os
 import statistics
@@ -15,9 +14,11 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import killing
 import standing
 import tasks
 from contenders import Contender
@@ -27,6 +28,8 @@ __all__ = ["DEEP", "NEEDS", "ROWS", "TRIALS", "Figures", "Row", "Scale", "Trial"
 Figures: TypeAlias = dict[str, list[float]]
 
 WORKERS = 2
+CROWD = 16
+ENDS = 1000  # jobs at either end of those that wait
 MICRO, MILLI = 1e6, 1e3
 
 
@@ -51,7 +54,7 @@ class Scale:
     burst: int = 3_000
     burst_time: float = 0.3
     trips: int = 1_000
-    timeouts: int = 6
+    timeouts: int = 16
     waiting: int = 100_000
     tiny: int = 1_000_000
     idle: float = 10.0
@@ -59,7 +62,7 @@ class Scale:
     @staticmethod
     def quick() -> Scale:
         """Enough to see the order of magnitude."""
-        few = Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=3)
+        few = Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=4)
         return replace(few, waiting=20_000, tiny=100_000, idle=2.0)
 
 
@@ -119,21 +122,33 @@ def trips(kind: type[Contender], scale: Scale) -> Figures:
 
 def timeouts(kind: type[Contender], scale: Scale) -> Figures:
     """How long after its deadline the timeout of a job is known to its caller."""
-    limit = 0.1
-    late: list[float] = []
     contender = _warmed(kind)
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(scale.timeouts):
-            diary = os.path.join(folder, str(number))
-            future = contender.submit_limited(limit, tasks.overrun, diary)
-            error = future.exception()
-            heard = time.monotonic()
-            if not isinstance(error, (TimeoutError, concurrent.futures.TimeoutError)):
-                raise TypeError(f"a timeout came as {error!r}")
-            with open(diary) as file:
-                late.append((heard - float(file.read()) - limit) * MILLI)
+    late = killing.lateness(contender, scale.timeouts, 1)
     contender.close()
-    return {"late": late}
+    return {"late": [seconds * MILLI for seconds in late]}
+
+
+def crowd(kind: type[Contender], scale: Scale) -> Figures:
+    """The same of sixteen at once."""
+    contender = kind(CROWD)
+    for future in [contender.submit(tasks.nap, 0.2) for _ in range(CROWD)]:
+        future.result()
+    late = killing.lateness(contender, CROWD * max(1, scale.timeouts // CROWD), CROWD)
+    contender.close()
+    return {"crowd": [seconds * MILLI for seconds in late]}
+
+
+def siblings(kind: type[Contender], scale: Scale) -> Figures:
+    """What is left of the throughput while one worker is killed every 50 ms."""
+    contender = _warmed(kind)
+    share = killing.disturbed(contender, 10 * scale.burst_time)
+    contender.close()
+    return {"siblings": [share]}
+
+
+def _99th(values: list[float]) -> float:
+    """The 99th percentile; of few values, the worst."""
+    return sorted(values)[min(len(values) - 1, int(0.99 * len(values)))]
 
 
 def waiting(kind: type[Contender], scale: Scale) -> Figures:
@@ -159,6 +174,7 @@ def waiting(kind: type[Contender], scale: Scale) -> Figures:
     return {
         "memory": [grown / scale.waiting],
         "submit": [statistics.median(times) * MICRO],
+        "growth": [statistics.median(times[-ENDS:]) / statistics.median(times[:ENDS])],
     }
 
 
@@ -207,37 +223,43 @@ def limited(kind: type[Contender], scale: Scale) -> Figures:
 
 
 def ranked(kind: type[Contender], scale: Scale) -> Figures:
-    """How many urgent jobs a second, while many others wait behind them."""
+    """How many jobs a second where they have priorities, with none that wait and with many.
+
+    While urgent ones are being submitted, workers do some of those that wait. These count as well.
+    """
     contender = _warmed(kind)
-    bare = _bursts(contender, scale, 3)
+    bare = _rate(contender, scale, [])
     with tempfile.TemporaryDirectory() as folder:
         gate = os.path.join(folder, "gate")
         os.mkfifo(gate)
         held = [contender.submit_ranked(0, tasks.hold, n, gate) for n in range(WORKERS)]
         while len(os.listdir(folder)) < 1 + WORKERS:
             time.sleep(0.01)
-        # Long enough for those that get in between two bursts to be few.
         behind = [
             contender.submit_ranked(1000 + n % 100, tasks.nothing) for n in range(scale.waiting)
         ]
-        with open(gate, "w"):
-            deep = _bursts(contender, scale, 3)
+        with open(gate, "w"):  # whoever is at the gate goes through
             for future in held:
                 future.result()
-        left = sum(not future.done() for future in behind)
+        deep = _rate(contender, scale, behind)
     contender.abandon()
-    return {"ranked": [deep], "share": [deep / bare], "left": [left]}
+    return {"ranked": [deep], "share": [deep / bare]}
 
 
-def _bursts(contender: Contender, scale: Scale, count: int) -> float:
-    rates = []
-    for _ in range(count):
-        began = time.perf_counter()
+def _rate(contender: Contender, scale: Scale, behind: list[Future[Any]]) -> float:
+    """Jobs a second, of a few bursts of urgent ones, and of what is done of those `behind` them."""
+    bursts = 5
+    before = sum(future.done() for future in behind)
+    began = time.perf_counter()
+    for _ in range(bursts):
         futures = [contender.submit_ranked(n % 10, tasks.nothing) for n in range(scale.burst)]
         for future in futures:
             future.result()
-        rates.append(scale.burst / (time.perf_counter() - began))
-    return statistics.median(rates)
+    took = time.perf_counter() - began
+    others = sum(future.done() for future in behind) - before
+    if behind and others > len(behind) // 2:
+        raise RuntimeError("too few were waiting for that to be a measure")
+    return (bursts * scale.burst + others) / took
 
 
 def mapped(kind: type[Contender], scale: Scale) -> Figures:
@@ -287,13 +309,15 @@ Trial: TypeAlias = Callable[[type[Contender], Scale], Figures]
 TRIALS: dict[str, Trial] = {
     trial.__name__: trial
     for trial in (
-        *(importable, scripted, trips, timeouts, waiting, second, limited, ranked),
-        *(mapped, tiny, imports, idle, slots),
+        *(importable, scripted, trips, timeouts, crowd, siblings, waiting, second, limited),
+        *(ranked, mapped, tiny, imports, idle, slots),
     )
 }
 # What a contender must have to take part in a trial; elsewhere it must have futures.
 NEEDS = {
     "timeouts": "kills",
+    "crowd": "kills",
+    "siblings": "kills",
     "ranked": "ranks",
     "slots": "ranks",
     "mapped": "maps",
@@ -319,12 +343,16 @@ ROWS = {
     "trip": Row("round trip, one job at a time: median µs", "trips", "trip"),
     "submit": Row("one submit, workers busy: median µs", "waiting", "submit", 1),
     "late": Row("timeout noticed after the deadline: median ms", "timeouts", "late", 1),
-    "worst": Row("timeout noticed after the deadline: worst ms", "timeouts", "late", 1, max),
+    "late99": Row("the same, 99th percentile: ms", "timeouts", "late", 1, _99th),
+    "crowd": Row("sixteen timeouts at once: median ms", "crowd", "crowd", 1),
+    "crowd99": Row("the same, 99th percentile: ms", "crowd", "crowd", 1, _99th),
+    "siblings": Row("throughput while a worker is killed every 50 ms", "siblings", "siblings", 2),
     "second": Row("a second executor's first result: median ms", "second", "second", 1),
     "memory": Row("a waiting job, its future included: bytes", "waiting", "memory"),
+    "growth": Row("submitting the last 1,000 of them, by the first", "waiting", "growth", 2),
     "bare": Row("a bare ping-pong beside the round trip: µs", "trips", "bare"),
     "limited": Row("no-op jobs a second, a timeout on each (if any)", "limited", "limited"),
-    "ranked": Row("urgent no-op jobs a second, many waiting", "ranked", "ranked"),
+    "ranked": Row("no-op jobs a second by priority, many waiting", "ranked", "ranked"),
     "share": Row("the same, by the figure with none waiting", "ranked", "share", 2),
     "mapped": Row("map, an item a job: items a second", "mapped", "mapped"),
     "tiny": Row("map, tiny items in chunks: items a second", "tiny", "tiny"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,10 @@ from workload import (
     read_in_c,
     sleep_and_measure,
 )
+
+# A dump of frames that change at that very instant; fixed in 3.13.10 and 3.14.1, unknown before 3.13.
+IS_SAFE = sys.version_info < (3, 13) or (3, 13, 10) <= sys.version_info < (3, 14)
+IS_SAFE = IS_SAFE or sys.version_info >= (3, 14, 1)
 
 
 def stacks(executor: PriorityExecutor, timeout: float = PATIENCE) -> dict[int, str | None]:
@@ -168,6 +173,7 @@ def test_many_may_ask_at_once(make_executor: Maker, gate: Gate) -> None:
     gate.open()
 
 
+@pytest.mark.skipif(not IS_SAFE, reason="Python may crash there: python/cpython#140815")
 @pytest.mark.needs("dumps")
 def test_jobs_that_come_and_go_meanwhile_are_none_the_worse(make_executor: Maker) -> None:
     executor = make_executor(2)

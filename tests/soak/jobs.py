@@ -11,7 +11,7 @@ from typing import Any
 
 import work
 
-from ezpq_exec import JobKilled, JobTimeout, RemoteError, WorkerDied
+from ezpq_exec import JobKilled, JobTimeout, MemoryLimitExceeded, RemoteError, WorkerDied
 
 __all__ = ["Draft", "draw"]
 
@@ -61,6 +61,17 @@ def _stopped(_: random.Random) -> Draft:
     return Draft("stopped", work.signalled, ("STOP",), options, raises=JobTimeout, runs=(0, 1))
 
 
+def _limited(dice: random.Random) -> Draft:
+    options = {"memory_limit": dice.randint(1000, 4000) * MEBIBYTE}
+    return Draft("limited", work.takes, (dice.randrange(1, 30) * MEBIBYTE,), options)
+
+
+def _glutton(dice: random.Random) -> Draft:
+    options = {"memory_limit": dice.randint(60, 120) * MEBIBYTE}
+    error = MemoryLimitExceeded  # which it may be from the start, for what others left
+    return Draft("glutton", work.grows, (), options, raises=error, runs=(0, 1))
+
+
 def _payload(dice: random.Random) -> Draft:
     largest = 64 * MEBIBYTE if dice.random() < 0.02 else 200_000
     payload = bytes(dice.randrange(largest + 1))
@@ -93,6 +104,8 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], Draft]]] = {
     "raising": (5, _ending("raising", work.raising, LookupError)),
     "timed out": (1, _timed_out),
     "stopped": (0.2, _stopped),
+    "limited": (2, _limited),
+    "glutton": (0.3, _glutton),
     "killed": (1, _ending("killed", work.announced, JobKilled)),
     "exits": (1, _ending("exits", work.exits, WorkerDied)),
     "crashes": (0.5, _ending("crashes", work.crashes, WorkerDied)),

@@ -86,6 +86,22 @@ def signalled(folder: str, number: int, name: str) -> None:
     time.sleep(LONG)
 
 
+def takes(folder: str, number: int, size: int) -> int:
+    """Have so many bytes for a moment."""
+    entered(folder, number)
+    return number if len(b"." * size) == size else -1
+
+
+def grows(folder: str, number: int) -> None:
+    """Take more and more, in this process and another; in vain without end, should nobody mind."""
+    entered(folder, number)
+    if number % 2 and os.fork():
+        time.sleep(LONG)
+    taken = [b"." * (1 << 20) for _ in range(1000)]
+    time.sleep(LONG)
+    taken.clear()
+
+
 def ignores_argument(folder: str, number: int, _argument: object) -> int:
     return good(folder, number)
 
