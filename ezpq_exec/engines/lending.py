@@ -25,7 +25,6 @@ from .loans import Arrived, Bundle, Landed, Loan, Refused
 
 __all__ = ["Gone", "Lending", "News"]
 
-SHORT = 0.0005  # seconds that jobs may take to be lent ahead; longer ones wait as well at the door
 MOST_IN_VAIN = 3  # lenders in a row that break before they have run a job
 
 _known: set[str] = set()  # kinds of lenders that were given something
@@ -65,8 +64,6 @@ class Lending:
         at once than there are places.
         """
         lender = self.lender
-        if lender.pace >= SHORT:
-            return False
         if not lender.is_prompt or places < (capacity_of(lender.executor) or places + 1):
             return False
         if lender.is_here:
