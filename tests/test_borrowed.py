@@ -38,6 +38,7 @@ from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
 from ezpq_exec.engines.errand import Answer, Errand, Parcel, run_bundle
 from ezpq_exec.engines.lender import MOST, Lender, capacity_of
+from ezpq_exec.engines.loans import Loan, Place
 from ezpq_exec.jobs import Call
 from ezpq_exec.reports import Finished, Ready, Stopped
 from gates import PATIENCE, Gate, hold
@@ -205,6 +206,7 @@ def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
 ) -> None:
     """They are with the lender then, where its worker finds the next; and can be had back."""
     engine = BorrowedEngine(lend(ProcessPoolExecutor(1)))
+    engine._lending.lender.pace = 0.0004  # as after a job that took so long: one goes in a call
     engine.open(Setup())
     engine.start(0)
     try:
@@ -364,6 +366,17 @@ def test_a_result_that_does_not_pickle_is_its_jobs_error_or_left_to_the_lender()
 
 def _large() -> bytes:
     return b"x" * 1000
+
+
+def test_what_waits_at_the_door_waits_for_all_that_are_in_the_lenders_hands() -> None:
+    place = Place(0)
+    first, second, third = (Loan(place, number, b"") for number in range(3))
+    assert place.admit(first, ahead=True)
+    assert place.admit(second, ahead=True)
+    assert not place.admit(third, ahead=False)
+    assert place.next() is None
+    assert place.next() is third
+    assert place.next() is None
 
 
 def test_fewer_jobs_go_in_one_call_where_some_come_back_undone() -> None:

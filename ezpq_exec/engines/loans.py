@@ -45,7 +45,7 @@ class Place:
     def next(self) -> Loan | None:
         """The job at the door, now that the one before it has ended; None if there is none."""
         with self.lock:
-            while self.door:
+            while self.door and self.in_hand == 1:
                 loan = self.door.popleft()
                 if not loan.is_back:
                     return loan
