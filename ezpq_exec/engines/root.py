@@ -144,6 +144,7 @@ class _Root:
             os.setpgid(0, self._home)
         _rename(worker_name)
         serve(sock, shared, Alarm(pipe), queue, Counter(parcels))
+        tree.leave_group(0, os.getppid())
 
     def _keep(
         self, control: int, page: int, streams: tuple[int, int]

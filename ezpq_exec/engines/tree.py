@@ -27,6 +27,7 @@ __all__ = [
     "exterminate",
     "hear_of_deaths",
     "hush",
+    "leave_group",
     "reap",
     "stop_hearing",
 ]
@@ -149,6 +150,19 @@ def _freeze(roots: Collection[int]) -> set[int]:
     return known
 
 
+def leave_group(pid: int, parent: int) -> None:
+    """Take `pid`, which is about to end, out of its program's process group, into its parent's.
+
+    When a process ends whose parent is of another group, and that was its own group's last tie to
+    one in its session, the kernel looks whether something in the group is stopped, and if so sends
+    SIGHUP to all of it: to the program. Many have no other such tie: services, what runs in a container.
+    """
+    try:
+        os.setpgid(pid, os.getpgid(parent))
+    except OSError:
+        pass  # it is gone, or has become another program, which cannot be moved
+
+
 def _await_death_of(pid: int, until: float) -> None:
     try:
         descriptor = os.pidfd_open(pid)
@@ -184,5 +198,8 @@ def exterminate(
             return ended, []
         if time.monotonic() > until:
             return ended, victims
-        _send(_freeze(victims), signal.SIGKILL)
+        doomed = _freeze(victims)
+        for pid in victims:
+            leave_group(pid, me)
+        _send(doomed, signal.SIGKILL)
         _await_death_of(victims[0], until)
