@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import signal
 import subprocess
@@ -40,7 +41,7 @@ from ezpq_exec.engines.errand import Answer, Errand, Parcel, run_bundle
 from ezpq_exec.engines.lender import MOST, Lender, capacity_of
 from ezpq_exec.engines.loans import Loan, Place
 from ezpq_exec.jobs import Call
-from ezpq_exec.reports import Finished, Ready, Stopped
+from ezpq_exec.reports import Finished, Lost, Ready, Stopped
 from gates import PATIENCE, Gate, hold
 from workload import add
 
@@ -72,7 +73,7 @@ class ByHand(Executor):
         if self.refusal is not None and (self.refuses_all or isinstance(fn, Errand)):
             raise self.refusal
         future: Future[Any] = Future()
-        self.calls.append((fn, future))
+        self.calls.append((functools.partial(fn, *args, **kwargs), future))
         self.came.release()
         return future
 
@@ -374,9 +375,67 @@ def test_what_waits_at_the_door_waits_for_all_that_are_in_the_lenders_hands() ->
     assert place.admit(first, ahead=True)
     assert place.admit(second, ahead=True)
     assert not place.admit(third, ahead=False)
-    assert place.next() is None
-    assert place.next() is third
-    assert place.next() is None
+    lent: list[Loan] = []
+    place.next(lent.append)
+    assert lent == []
+    place.next(lent.append)
+    place.next(lent.append)
+    assert lent == [third]
+
+
+def test_what_is_taken_from_the_door_is_lent_before_the_end_can_be_said() -> None:
+    """Or it would come behind that, where nobody takes it, and the shutdown waits for it for ever."""
+    place = Place(0)
+    place.admit(Loan(place, 1, b""), ahead=True)
+    place.admit(Loan(place, 2, b""), ahead=False)
+    found: list[bool] = []
+    place.next(lambda _: found.append(place.lock.locked()))
+    assert found == [True], "the lock is the one under which the engine's close clears the door"
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_worker_that_outlives_its_pool_begins_no_job_that_was_had_back_from_it(
+    lend: Callable[[Executor], Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that breaks fails its calls before it ends its workers, and meanwhile others are lent."""
+    hand = ByHand()
+
+    def make() -> Executor:
+        pool = lend(ProcessPoolExecutor(2))
+        monkeypatch.setattr(pool, "submit", hand.submit)
+        return pool
+
+    engine = BorrowedEngine(make)
+    job = engine.pack(Call(add, (1, 1), {}))
+    engine.open(Setup())
+    for slot in (0, 1):
+        engine.start(slot)
+        assert [*engine.wait(PATIENCE)] == [Ready(slot, None)]
+        engine.run(slot, slot, job, None)
+    assert engine.queue(0, 2, job)
+    assert engine.wait(0) == []
+    ours, others, ahead = (hand.take() for _ in range(3))
+    board = engine._lending.board
+    for _, future in (ours, ahead):
+        future.set_exception(BrokenExecutor("it broke"))
+    reports: list[Any] = []
+    while Ready(0, None) not in reports:
+        reports += engine.wait(PATIENCE)
+    begun = [report.loss.begun for report in reports if isinstance(report, Lost)]
+    assert begun == [None], "it had not begun, and can be lent again"
+    engine.run(0, 3, job, None)
+    assert engine.queue(0, 4, job)
+    assert engine.wait(0) == []
+    assert engine._lending.board is board, "a job of the old one's is still out"
+    assert ahead[0]() == [None], "nor does it begin where it was"
+    others[1].set_exception(BrokenExecutor("it broke"))
+    hand.do()
+    hand.do()
+    assert [report.number for report in _finished(engine, 2)] == [3, 4]
+    assert engine._lending.board is None, "the cells that were given up go with the page"
+    engine.close()
+    while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+        pass
 
 
 def test_fewer_jobs_go_in_one_call_where_some_come_back_undone() -> None:

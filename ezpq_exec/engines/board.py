@@ -48,6 +48,9 @@ def _allocate() -> int:
 class Board:
     """The parent's side. Only the loop's thread uses it.
 
+    Attributes:
+        is_spoilt: there are cells that are not used again.
+
     Raises:
         OSError, AttributeError: this system has no such pages.
     """
@@ -62,6 +65,7 @@ class Board:
             raise
         self._path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
         self._page[:_HEAD] = self._head = os.urandom(_HEAD)
+        self.is_spoilt = False
         self._free = list(range(_HEAD, _SIZE - _CELL, _CELL))
 
     def post(self) -> Ticket | None:
@@ -90,6 +94,10 @@ class Board:
     def clear(self, ticket: Ticket) -> None:
         """Nobody will look at its bytes any more."""
         self._free.append(ticket[2])
+
+    def spoil(self) -> None:
+        """A worker may still look at a job's bytes: they stay as they are."""
+        self.is_spoilt = True
 
     def close(self) -> None:
         """Let go of the page."""

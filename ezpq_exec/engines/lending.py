@@ -114,7 +114,7 @@ class Lending:
             self._thread = None
 
     def close(self) -> None:
-        """All has been heard."""
+        """All has been heard, at least of what is on the page."""
         if self.board is not None:
             self.board.close()
             self.board = None
@@ -207,10 +207,11 @@ class Lending:
         """The loop is to hear it; but first come the next jobs that wait at doors."""
         self._inbox.put_quietly(news)
         for loan in news.bundle.loans:
-            following = loan.place.next()
-            if following is not None:
-                self.lend(Bundle([following]))
+            loan.place.next(self._lend_next)
         self._inbox.ring()
+
+    def _lend_next(self, loan: Loan) -> None:
+        self.lend(Bundle([loan]))
 
 
 def _come_before(lender: Lender) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Union
 
@@ -42,15 +42,19 @@ class Place:
             self.in_hand += 1
             return True
 
-    def next(self) -> Loan | None:
-        """The job at the door, now that the one before it has ended; None if there is none."""
+    def next(self, lend: Callable[[Loan], object]) -> None:
+        """Have the job at the door lent, if there is one, now that the one before it has ended.
+
+        `lend` is called under the lock: whoever has cleared the door knows that what was taken from
+        there is on its way, and nothing comes after that.
+        """
         with self.lock:
             while self.door and self.in_hand == 1:
                 loan = self.door.popleft()
                 if not loan.is_back:
-                    return loan
+                    lend(loan)
+                    return
             self.in_hand -= 1
-            return None
 
 
 class Loan:

@@ -101,7 +101,7 @@ class Returns:
 
     def unload(self, back: Landed | Refused) -> list[Report]:
         """Tell of each of a bundle's jobs of which it was not told."""
-        bundle, board = back.bundle, self._lending.board
+        bundle = back.bundle
         bundle.is_over = True
         self._lending.bundles.discard(bundle)
         answers = self._answers(bundle) if isinstance(back, Landed) else None
@@ -115,11 +115,27 @@ class Returns:
                 reports.append(self._explain(loan, back))
             if not loan.is_undone:
                 loan.place.loans.pop(loan.number, None)
+        self._vacate(bundle, is_safe=answers is not None)
+        return reports
+
+    def _vacate(self, bundle: Bundle, *, is_safe: bool) -> None:
+        """Let go of its jobs and their cells.
+
+        A pool that breaks fails its futures first, and ends its workers then. Until that, one of them
+        may take up a job and look at its cell: it must find the mark that it was taken back. So those
+        cells are not used again; they go with the whole page, once nothing is on it.
+        """
+        lending = self._lending
+        board = lending.board
         for loan in bundle.loans:
             if loan.cell is not None and board is not None:
-                board.clear(loan.cell)
+                if is_safe:
+                    board.clear(loan.cell)
+                else:
+                    board.spoil()
             loan.let_go()
-        return reports
+        if board is not None and board.is_spoilt and not lending.bundles:
+            lending.close()
 
     def _answers(self, bundle: Bundle) -> list[Any] | None:
         """What each of the members came to; None if the lender failed all of them."""
