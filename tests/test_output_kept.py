@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+
+import pytest
+
+from ezpq_exec import PriorityExecutor
+from gates import PATIENCE
 
 PROGRAM = """
 import os
@@ -35,3 +41,30 @@ def run_program() -> list[str]:
 def test_lines_are_kept_though_the_process_held_them_back() -> None:
     """A captured line is written at once; what is not captured, before the job's result is there."""
     assert run_program() == ["seen", r"'kept\n'"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")
+@pytest.mark.parametrize("way", ["capture.Capture", "parcels.Parcel"])
+def test_a_job_that_could_not_be_sent_captures_nothing_of_the_next(
+    way: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """If too many descriptors are on their way, the next job's output is where it belongs."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+    with PriorityExecutor(1) as executor:
+        executor.submit(abs, 1).result(PATIENCE)
+        with monkeypatch.context() as refusing:
+            refusing.setattr(f"ezpq_exec.engines.{way}.send", refuse)
+            kept = executor.options(capture=True).submit(len, bytes(10_000_000))
+            error = kept.exception(PATIENCE)
+        assert isinstance(error, OSError)
+        assert error.errno == errno.ETOOMANYREFS
+        seen = executor.submit(print, "seen")
+        seen.result(PATIENCE)
+        assert seen.info.stdout is None
+        again = executor.options(capture=True).submit(print, "kept")
+        again.result(PATIENCE)
+        assert again.info.stdout == "kept\n"
+    assert capfd.readouterr().out == "seen\n"
