@@ -262,7 +262,8 @@ class Loop:
         try:
             self._engine.run_on_terms(slot, job.number, job.payload, job.options)
         except OSError as failure:  # out of descriptors, or of room: its future is to tell
-            outcome = Outcome(Verdict.RAISED, failure)
+            # Without its frames, which would keep the job's arguments, and themselves, in memory.
+            outcome = Outcome(Verdict.RAISED, failure.with_traceback(None))
             return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
 

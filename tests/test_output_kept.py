@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import subprocess
 import sys
+import weakref
+from array import array
 
 import pytest
 
@@ -43,16 +46,16 @@ def test_lines_are_kept_though_the_process_held_them_back() -> None:
     assert run_program() == ["seen", r"'kept\n'"]
 
 
+def refuse(*_: object) -> None:
+    raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")
 @pytest.mark.parametrize("way", ["capture.Capture", "parcels.Parcel"])
 def test_a_job_that_could_not_be_sent_captures_nothing_of_the_next(
     way: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """If too many descriptors are on their way, the next job's output is where it belongs."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
-
     with PriorityExecutor(1) as executor:
         executor.submit(abs, 1).result(PATIENCE)
         with monkeypatch.context() as refusing:
@@ -68,3 +71,23 @@ def test_a_job_that_could_not_be_sent_captures_nothing_of_the_next(
         again.result(PATIENCE)
         assert again.info.stdout == "kept\n"
     assert capfd.readouterr().out == "seen\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")
+@pytest.mark.parametrize("way", ["capture.Capture", "parcels.Parcel"])
+def test_a_job_that_could_not_be_sent_is_let_go_of(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its arguments go with its future, and wait for no garbage collection."""
+    argument = array("b", bytes(10_000_000))
+    held = weakref.ref(argument)
+    monkeypatch.setattr(f"ezpq_exec.engines.{way}.send", refuse)
+    gc.disable()
+    try:
+        with PriorityExecutor(1) as executor:
+            future = executor.options(capture=True).submit(len, argument)
+            assert isinstance(future.exception(PATIENCE), OSError)
+        del argument, future, executor
+        assert held() is None
+    finally:
+        gc.enable()

@@ -84,6 +84,7 @@ class Depot:
             number, now = link.number, time.monotonic()
             link.ticket = link.number = 0
             link.parcel = None
+            failure.with_traceback(None)  # whose frames would keep the parcel, and themselves
             outcome = Outcome(Verdict.RAISED, failure, started=now, ended=now, exitcode=1)
             outcome.output = link.end_capture()
             # A worker that has been told to capture the next job would do so with another one.
