@@ -185,8 +185,14 @@ class Desk(Loop):
             return False
         with self._gate.lock:
             self._gate.shut()
-            self._post_last(functools.partial(ending.abort, self._scheduler, gentle=gentle))
+            self._post_last(functools.partial(self._abort, gentle=gentle))
         return self._engine.capabilities.kills
+
+    def _abort(self, now: float, *, gentle: bool) -> list[Command]:
+        commands = ending.abort(self._scheduler, now, gentle=gentle)
+        if self._scheduler.is_ahead:  # begun, as the answer of the job before it is about to say
+            self.post_next(functools.partial(self._abort, gentle=gentle))
+        return commands
 
     def cancelled(self, job: Job) -> None:
         """The future of `job` has just been cancelled."""
@@ -212,7 +218,7 @@ class Desk(Loop):
             with SharedCondition.lock():  # whoever fetches the answer resolves under it
                 if job.future is not None and job.future.done():
                     return False, []
-                if job.ahead and self._engine.capabilities.kills:
+                if job.stands_ahead and self._engine.capabilities.kills:
                     raise _NotYetError  # begun, as the answer of the job before it is about to say
                 commands = self._scheduler.kill(job, now)
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
@@ -226,7 +232,7 @@ class Desk(Loop):
         return bool(self.ask(question))
 
     def _give_up(self, job: Job, now: float) -> list[Command]:
-        if job.ahead:  # begun, or as good as that
+        if job.stands_ahead:  # begun, or as good as that
             if self._engine.capabilities.kills:
                 self.post_next(self._give_up, job)
             return []
@@ -237,7 +243,7 @@ class Desk(Loop):
 
         def question(now: float) -> tuple[bool, list[Command]]:
             commands = self._scheduler.reprioritized(job, priority, now)
-            return job.state is State.WAITING, commands
+            return job.state is State.WAITING and not job.ahead, commands
 
         return bool(self.ask(question))
 

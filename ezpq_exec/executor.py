@@ -37,8 +37,9 @@ class PriorityExecutor(ControlledExecutor):
     it can do beyond that.
 
     Args:
-        max_workers: how many jobs run at once; default: the CPUs that this process may use, or as
-            many as the borrowed executor says that it runs.
+        max_workers: how many jobs run at once; default: the CPUs that this process may use; with
+            threads 4 more than that, at most 32; as many as the borrowed executor says that it
+            runs; with Dask, as many as its workers have threads.
         engine: "processes", "threads", an `Engine`, or somebody else's `Executor` to run the jobs
             in, such as `loky.get_reusable_executor()`. It is never shut down. A function without
             arguments that makes one is asked again when that breaks.

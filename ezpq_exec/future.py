@@ -166,7 +166,8 @@ class JobFuture(LightFuture[T]):
         """
         with self._condition:
             under_way = self.running() or (self.done() and not self.cancelled())
-            begun = under_way and self._job.announced
+            # Of one that ran ahead of its turn, and ended in turn, nobody was told that it began.
+            begun = under_way and (self._job.announced or self._job.ahead)
             if not begun:
                 self._starters = [*self._starters, listener]
         if begun:

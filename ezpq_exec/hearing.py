@@ -46,7 +46,9 @@ class Hearing:
         scheduler = self._scheduler
         match report:
             case Unstartable(slot, cause, fatal, died):
-                why, scarce = scheduler.unready(cause), isinstance(cause, OSError)
+                # "can't start new thread" has no type of its own; WorkerDied is a RuntimeError, too.
+                scarce = isinstance(cause, OSError) or type(cause) is RuntimeError
+                why = scheduler.unready(cause)
                 return scheduler.unstartable(slot, why, fatal, now, died=died, scarce=scarce)
             case Strayed():
                 return scheduler.strayed(*report, now)

@@ -30,7 +30,7 @@ class JobLog:
     """A CSV file to which jobs' dicts are appended.
 
     Args:
-        path: the file; it is created with its first row.
+        path: the file; it is created by `check`, when a `Queue` is made, else with its first row.
         escape_formulas: put an apostrophe before texts that a spreadsheet would take for formulas.
 
     Raises:

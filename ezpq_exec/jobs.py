@@ -154,6 +154,11 @@ class Job:
         return f"<Job {self.number} {self.name!r} {self.state.value}>"
 
     @property
+    def stands_ahead(self) -> bool:
+        """Whether it is in a worker's queue, as far as the loop knows; one that is over stays marked."""
+        return self.ahead and self.state is State.WAITING
+
+    @property
     def name(self) -> str:
         """The name it was given, else its function's."""
         return self.options.name or function_name(self.call.function)

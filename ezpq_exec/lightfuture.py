@@ -112,8 +112,10 @@ class LightFuture(Future[T]):
     def resolve(self, value: T) -> None:
         """As `set_result`; and if nobody waits by now, nobody will."""
         with SharedCondition.lock():
-            if self._lazy_condition is None:
+            if self._lazy_condition is None:  # so there is no callback either
                 self._lazy_condition = NOBODY
+                self.set_result(value)
+                return
         self.set_result(value)
 
     def was_resolved_alone(self) -> bool:

@@ -74,6 +74,7 @@ class Loop:
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
         self._settles: deque[Settle] = deque()
+        self._has_more = False  # the last turn has brought some
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
@@ -125,10 +126,11 @@ class Loop:
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        if self._settles and len(self._settles) < MOST_UNSETTLED:
+        if self._has_more and len(self._settles) < MOST_UNSETTLED:
             reports = self._engine.wait(0.0)  # there may be others to settle together with these
         if not reports:
             reports = self._sleep()
+        before = len(self._settles)
         now = time.monotonic()
         self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
         commands = self._read_records(now) if self._hands_over else []
@@ -141,6 +143,7 @@ class Loop:
             commands += self._scheduler.tick(now)
         self._obey(commands)
         self._queue(self._scheduler.look_ahead(now))
+        self._has_more = len(self._settles) > before
 
     def _sleep(self) -> Iterable[Report]:
         """Sleep until something happens; all that is known is settled, and all slots on offer."""
@@ -259,7 +262,8 @@ class Loop:
         try:
             self._engine.run_on_terms(slot, job.number, job.payload, job.options)
         except OSError as failure:  # out of descriptors, or of room: its future is to tell
-            outcome = Outcome(Verdict.RAISED, failure)
+            # Without its frames, which would keep the job's arguments, and themselves, in memory.
+            outcome = Outcome(Verdict.RAISED, failure.with_traceback(None))
             return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
 

@@ -22,6 +22,11 @@ class Overview(Promises):
         """How many jobs `running_jobs` has."""
         return len(self.running_jobs())
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether anything is in a worker's queue, or has begun there unheard."""
+        return bool(self._ahead)
+
     def running_jobs(self) -> list[Job]:
         """The jobs that are in a worker's hands, or have just left them, and are not settled."""
         jobs = (*(slot.job for slot in self.slots), *self.undecided.values())

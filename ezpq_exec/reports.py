@@ -38,6 +38,7 @@ class Loss:
         peak: the bytes that it had, with all that it had started, when that was too much.
         output: what its job wrote, if that was captured.
         cause: what is known instead of all that, where the worker was somebody else's.
+        keeper_lost: its keeper is gone, too, and has told nothing.
     """
 
     begun: float | None
@@ -51,6 +52,7 @@ class Loss:
     peak: int | None = None
     cause: BaseException | None = None
     output: Output | None = None
+    keeper_lost: bool = False
 
 
 class Ready(NamedTuple):

@@ -256,7 +256,7 @@ class Scheduler(Overview):
         self.workers["died"] += died
         if self.closed:
             return before
-        if scarce and not fatal and (self.slots.busy or self.slots.idle):
+        if scarce and not fatal and (self.slots.busy or self.slots.idle or self.slots.starting):
             self.deadlines.set(self.scarcity, now + SCARCE)
             return self.follow_up(slot, now)
         self.failed_starts += 1

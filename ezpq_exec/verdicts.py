@@ -132,6 +132,8 @@ def condemned(job: Job, loss: Loss) -> Outcome:
         return _outcome(Verdict.KILLED, killed, loss)
     how = f"by {loss.signal}" if loss.signal else f"with exit code {loss.exitcode}"
     text = f"the worker of {_label(job)} died {how} (pid {loss.pid})"
+    if loss.keeper_lost:
+        text = f"the worker of {_label(job)} died (pid {loss.pid}): its keeper was lost"
     if loss.signal == "SIGKILL":  # and not by us: the system's own killer leaves no other trace
         text += ", perhaps killed by the system for lack of memory"
     if loss.cause is not None and loss.pid is not None:

@@ -21,6 +21,8 @@ from distributed import Client, Security
 import dasks
 from conftest import eventually, is_gone
 from ezpq_exec import DaskEngine, JobKilled, JobTimeout, PriorityExecutor, WorkerDied
+from ezpq_exec.engines.cluster import liaison, roster
+from ezpq_exec.engines.cluster.connecting import UnfitError
 from gates import PATIENCE, Gate, hold
 from workload import add, child, die, sleep_for, times_called
 
@@ -317,6 +319,24 @@ def test_a_scheduler_that_cannot_be_reached_is_said_at_once() -> None:
     address = f"tcp://{dasks.LOOPBACK}:{dasks.free_port()}"
     with pytest.raises(ConnectionError, match=f"{address} could not be reached for 0.5 s"):
         PriorityExecutor(engine=DaskEngine(address, reconnect_timeout=0.5))
+
+
+def test_a_scheduler_with_another_version_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster, "SUBSCRIBE", "ezpq_exec-9.9-subscribe")
+    with pytest.raises(UnfitError, match="has another version of ezpq_exec"):
+        PriorityExecutor(engine=DaskEngine(dasks.shared().address))
+
+
+def test_a_failure_that_nobody_thought_of_ends_the_executor(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError("unthought of")
+
+    monkeypatch.setattr(liaison, "installed", fail)
+    with pytest.raises(ZeroDivisionError, match="unthought of"):
+        PriorityExecutor(engine=DaskEngine(dasks.shared().address))
+    assert "cannot be followed" in caplog.text
 
 
 def test_without_dask_workers_jobs_wait_until_one_comes(make: Make) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +21,8 @@ from ezpq_exec.engines import choice
 from gates import PATIENCE, Gate, hold
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
+if sys.platform == "linux":
+    from ezpq_exec.engines import tree, usage
 
 
 @pytest.fixture
@@ -46,7 +50,9 @@ def test_the_loss_of_a_keeper_is_the_loss_of_one_job(
     os.kill(keeper_of(pid), signal.SIGKILL)
     error = future.exception(PATIENCE)
     assert isinstance(error, WorkerDied)
-    assert error.pid == pid
+    assert (error.pid, error.exitcode, error.signal) == (pid, None, None)
+    assert "its keeper was lost" in str(error)
+    assert "memory" not in str(error)
     assert is_gone(pid)
     assert executor.submit(abs, -5).result(PATIENCE) == 5
 
@@ -192,6 +198,41 @@ def test_no_descriptors_left_is_a_clear_error() -> None:
     """An executor that gets no more descriptors is broken with that cause; others go on."""
     result = run_script(_FEW_DESCRIPTORS)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+_FEW_FOR_MANY = """
+import resource, time
+from ezpq_exec import PriorityExecutor
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (70, hard))
+with PriorityExecutor(14, initializer=time.sleep, initargs=(0,)) as ex:
+    assert [*ex.map(abs, range(14))] == [*range(14)]
+"""
+
+
+def test_few_descriptors_for_many_workers_are_no_failure() -> None:
+    """Of workers that start all at once, those that find room do all of the jobs."""
+    result = run_script(_FEW_FOR_MANY)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_what_is_hidden_from_a_keeper_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another user's process, where /proc hides those, it sees no children and no memory."""
+    read = builtins.open
+
+    def refuse(path: str, *args: Any, **kwargs: Any) -> Any:
+        if path.startswith(f"/proc/{os.getpid()}/"):
+            raise PermissionError(path)
+        return read(path, *args, **kwargs)
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in tree.children(os.getpid())
+        assert usage.resident(os.getpid()) > 0
+        with monkeypatch.context() as hidden:
+            hidden.setattr(builtins, "open", refuse)
+            assert tree.children(os.getpid()) == []
+            assert usage.resident(os.getpid()) == 0
+        child.communicate(b"\n")
 
 
 @pytest.mark.parametrize("lost", ["pidfd_open", "memfd_create"])

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import math
+import pickle
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from ezpq_exec.engines.base import Capabilities, Engine, Setup
+from ezpq_exec.engines.cluster import garrison
 from ezpq_exec.engines.cluster.outpost import Outpost
 from ezpq_exec.errors import WorkerDied
 from ezpq_exec.inbox import Inbox
-from ezpq_exec.jobs import Verdict
-from ezpq_exec.packing import unpack_error
-from ezpq_exec.reports import Loss, Lost, Ready, Report, Stopped, Unstartable
+from ezpq_exec.jobs import Outcome, Verdict
+from ezpq_exec.packing import pack, unpack_error
+from ezpq_exec.reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
 from gates import PATIENCE
 
 
 class ByHand(Engine):
     """Reports what the test says, and keeps what it is told."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(own_deadlines=True)
 
     def __init__(self) -> None:
         self.inbox: Inbox[Report] = Inbox()
         self.heard: Inbox[tuple[Any, ...]] = Inbox()
         self.begins: float | None = 5.0
         self.on_wait: Callable[[], object] = lambda: None
+        self.patience: float | None = None
 
     def open(self, setup: Setup) -> None: ...
 
@@ -49,6 +56,7 @@ class ByHand(Engine):
 
     def wait(self, timeout: float | None) -> Iterable[Report]:
         self.on_wait()
+        self.patience = timeout
         return self.inbox.take(timeout)
 
     def wake(self) -> None:
@@ -204,3 +212,107 @@ def test_nothing_is_said_of_a_slot_that_was_retired(ready: Post) -> None:
     ready.order("pulse", 1.5)
     [(word, asked, _)] = ready.hear()
     assert (word, asked) == ("pulse", 1.5)
+
+
+FINISHED = Finished(0, 41, Outcome(Verdict.RETURNED, b"", started=1.0, ended=2.0))
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        FINISHED,
+        FINISHED._replace(ready=False),
+        Lost(0, Loss(1.0, 2.0)),
+        Lost(0, Loss(None, 2.0, reason=Verdict.KILLED)),
+    ],
+)
+def test_a_job_whose_end_may_not_have_been_heard_counts_as_begun(
+    ready: Post, report: Report
+) -> None:
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.hear()
+    ready.engine.inbox.put(report)
+    ready.hear()
+    ready.outpost.give_up()
+    assert ready.hear() == [("over", frozenset([41]))]
+
+
+def test_a_job_that_was_lost_before_it_began_does_not_count_as_begun(ready: Post) -> None:
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.hear()
+    ready.engine.inbox.put(Lost(0, Loss(None, 2.0)))
+    ready.hear()
+    ready.outpost.give_up()
+    assert ready.hear() == [("over", frozenset())]
+
+
+@pytest.mark.parametrize("order", [("run", 0, 1, 42, b"", None, None), ("retire", 0)])
+def test_the_next_order_for_its_slot_proves_that_the_end_of_a_job_was_heard(
+    ready: Post, order: tuple[Any, ...]
+) -> None:
+    ready.order("run", 0, 1, 41, b"", None, None)
+    ready.hear()
+    ready.engine.inbox.put(FINISHED)
+    ready.hear()
+    ready.engine.begins = None
+    ready.outpost.obey([order, ("give_up",)])
+    assert ready.hear()[-1] == ("over", frozenset())
+
+
+def test_no_worker_starts_where_it_was_given_up(make: Callable[..., Post]) -> None:
+    post = make()
+    post.outpost.obey([("give_up",), ("start", 0, 1)])
+    assert post.engine.next() == ("close", True)
+    assert post.over.wait(PATIENCE)
+    assert post.engine.heard.take(0) == []
+
+
+@pytest.mark.parametrize("lease", [math.inf, 1e300, 1e9])
+def test_however_long_the_lease_the_engine_waits_no_longer_than_a_system_can(
+    make: Callable[..., Post], lease: float
+) -> None:
+    post = make(lease=lease)
+    post.order("pulse", 1.5)
+    post.hear()
+    assert post.engine.patience == 24 * 3600
+
+
+class Wire:
+    """A connection over which these orders come, before it fails."""
+
+    def __init__(self, orders: list[tuple[Any, ...]], failure: Exception) -> None:
+        self._orders = orders
+        self._failure = failure
+
+    async def write(self, message: object) -> None: ...
+
+    async def read(self) -> tuple[float, bool, bytes]:
+        if not self._orders:
+            raise self._failure
+        return time.monotonic(), True, pickle.dumps([self._orders.pop(0)])
+
+
+@pytest.mark.parametrize("failure", [ConnectionError("cut"), ValueError("garbled")])
+def test_of_an_outpost_that_is_over_what_had_begun_is_known_and_nothing_else_is_kept(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    engines = [ByHand()]
+    engines[0].inbox.put(Ready(0, 5))
+    known = weakref.ref(engines[0])
+    monkeypatch.setattr(garrison, "choose", lambda _: engines.pop())
+    place = garrison.Garrison()
+    wire = Wire([("start", 0, 77), ("run", 0, 1, 41, b"", None, None)], failure)
+
+    async def main() -> list[int] | None:
+        try:
+            await place.greet(wire, "name", pack(Setup()), 3600.0)
+        except ValueError as error:
+            assert error is failure
+            error.__traceback__ = None
+        failure.__traceback__ = None
+        return await place.bid_farewell("name")
+
+    assert asyncio.run(main()) == [41]
+    gc.collect()
+    assert known() is None
+    assert asyncio.run(place.bid_farewell("another")) is None

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
 import subprocess
 import sys
+import weakref
+from array import array
+
+import pytest
+
+from ezpq_exec import PriorityExecutor
+from gates import PATIENCE
 
 PROGRAM = """
 import os
@@ -35,3 +44,50 @@ def run_program() -> list[str]:
 def test_lines_are_kept_though_the_process_held_them_back() -> None:
     """A captured line is written at once; what is not captured, before the job's result is there."""
     assert run_program() == ["seen", r"'kept\n'"]
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")
+@pytest.mark.parametrize("way", ["capture.Capture", "parcels.Parcel"])
+def test_a_job_that_could_not_be_sent_captures_nothing_of_the_next(
+    way: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """If too many descriptors are on their way, the next job's output is where it belongs."""
+    with PriorityExecutor(1) as executor:
+        executor.submit(abs, 1).result(PATIENCE)
+        with monkeypatch.context() as refusing:
+            refusing.setattr(f"ezpq_exec.engines.{way}.send", refuse)
+            kept = executor.options(capture=True).submit(len, bytes(10_000_000))
+            error = kept.exception(PATIENCE)
+        assert isinstance(error, OSError)
+        assert error.errno == errno.ETOOMANYREFS
+        seen = executor.submit(print, "seen")
+        seen.result(PATIENCE)
+        assert seen.info.stdout is None
+        again = executor.options(capture=True).submit(print, "kept")
+        again.result(PATIENCE)
+        assert again.info.stdout == "kept\n"
+    assert capfd.readouterr().out == "seen\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")
+@pytest.mark.parametrize("way", ["capture.Capture", "parcels.Parcel"])
+def test_a_job_that_could_not_be_sent_is_let_go_of(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its arguments go with its future, and wait for no garbage collection."""
+    argument = array("b", bytes(10_000_000))
+    held = weakref.ref(argument)
+    monkeypatch.setattr(f"ezpq_exec.engines.{way}.send", refuse)
+    gc.disable()
+    try:
+        with PriorityExecutor(1) as executor:
+            future = executor.options(capture=True).submit(len, argument)
+            assert isinstance(future.exception(PATIENCE), OSError)
+        del argument, future, executor
+        assert held() is None
+    finally:
+        gc.enable()

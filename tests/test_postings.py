@@ -216,3 +216,41 @@ def test_a_job_that_runs_began_when_the_outpost_says(postings: Postings, site: B
     site.clock.measured(asked=post.at, theirs=0.0, answered=post.at)
     postings.said(site, [("begun", 0, 7, 0.0)])
     assert post.began == post.at
+
+
+def test_a_job_for_a_worker_of_which_was_told_only_after_its_dask_worker_left_goes_elsewhere(
+    postings: Postings,
+) -> None:
+    site = ByHand("a", 1)
+    postings.joined(site)
+    postings.start(0)
+    tell(postings, site, Ready(0, 5), life=1)
+    postings.removed(site)
+    assert postings.reports() == [Ready(0, 5, "host of a")]
+    postings.run(0, 7, b"", None, None)
+    assert site.jobs() == []
+    assert losses(postings.reports())[0].begun is None
+
+
+def test_a_slot_whose_worker_was_lost_on_a_dask_worker_that_is_leaving_goes_elsewhere(
+    postings: Postings, site: ByHand
+) -> None:
+    postings.run(0, 7, b"", None, None)
+    postings.removed(site)
+    tell(postings, site, Lost(0, Loss(1.0, 2.0)))
+    assert losses(postings.reports()).keys() == {0, 1}
+    assert ("retire", 0) in site.heard
+    tell(postings, site, Ready(0, 6), life=9)  # which crossed that
+    assert postings.reports() == []
+    other = ByHand("b", 2)
+    postings.joined(other)
+    assert {message[1] for message in other.heard} == {0, 1}
+
+
+def test_a_job_of_a_dask_worker_that_is_gone_is_nowhere_to_be_found(
+    postings: Postings, site: ByHand
+) -> None:
+    postings.run(0, 7, b"", None, None)
+    assert postings.get(0, 7) is not None
+    postings.gone(site, OSError(), None)
+    assert postings.get(0, 7) is None

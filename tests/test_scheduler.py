@@ -11,9 +11,11 @@ import pytest
 
 from ezpq_exec.commands import Break, Close, Command, Kill, Look, Retire, Run, Settle, Start
 from ezpq_exec.errors import JobKilled, JobTimeout, QueueTimeout, WorkerDied
+from ezpq_exec.hearing import Hearing
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
+from ezpq_exec.loglistener import LogListener
 from ezpq_exec.options import Options
-from ezpq_exec.reports import Loss
+from ezpq_exec.reports import Loss, Unstartable
 from ezpq_exec.scheduler import SCARCE, Scheduler
 
 RETURNED = Verdict.RETURNED
@@ -517,6 +519,38 @@ def test_want_of_room_breaks_where_there_is_nobody() -> None:
     for _ in range(3):
         commands = rig.scheduler.unstartable(0, BrokenExecutor("no"), False, rig.now, scarce=True)
     assert settled(commands) == [(job, Verdict.BROKEN)]
+
+
+def test_want_of_room_breaks_nothing_while_others_start() -> None:
+    """Of many that start at once those that find room are enough; the rest are tried again."""
+    rig = Rig(6, warm=False)
+    jobs = [rig.submit() for _ in range(6)]
+    for slot in range(5):
+        scarce = rig.scheduler.unstartable(slot, BrokenExecutor("no"), False, rig.now, scarce=True)
+        assert scarce == []
+    assert runs(rig.scheduler.ready(5, 8, rig.now)) == jobs[:1]
+    assert len(rig.tick(rig.now + SCARCE)) == 5
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_scarce"),
+    [
+        (OSError("too many files"), True),
+        (RuntimeError("can't start new thread"), True),
+        (WorkerDied("a worker died before it was ready"), False),
+    ],
+)
+def test_want_of_threads_is_want_of_room(cause: Exception, is_scarce: bool) -> None:
+    """What the system refuses for want of room is no death of a worker, which is tried at once."""
+    rig = Rig(2)
+    jobs = [rig.submit() for _ in range(2)]
+    slot = slot_of(jobs[0])
+    rig.lose(jobs[0], begun=rig.now)
+    rig.submit()
+    listener = LogListener("logs", lambda *_: None, lambda *_: None)
+    commands = Hearing(rig.scheduler, listener).hear(Unstartable(slot, cause), rig.now)
+    assert commands == ([] if is_scarce else [Start(slot)])
+    assert (rig.scheduler.scarcity.alarm is not None) == is_scarce
 
 
 def test_a_start_that_fails_after_the_end_breaks_nothing() -> None:

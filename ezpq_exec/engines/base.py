@@ -1,8 +1,8 @@
 """What the loop asks of an engine: slots that run a job each, and reports of what happened there.
 
-An engine decides nothing. All but `pack…`, `hand_over`, `line`, `wake` and `begun` are called by the loop's
-thread alone; none of them blocks but `wait`, and none runs a user's code where it could delay the
-loop. Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`.
+An engine decides nothing. Any thread may call `pack`, `pack_function`, `make_lasting`, `hand_over`,
+`line`, `begun`, `works_here` and `wake`; all else is called by the loop's thread alone. None of them
+blocks but `wait`, and none runs a user's code where it could delay the loop. Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`.
 After `Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by
 itself, and reports it as after `start`.
 """

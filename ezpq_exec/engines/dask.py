@@ -69,6 +69,7 @@ class DaskEngine(PicklingEngine):
         isolates=True,
         dumps=True,
         limits_memory=True,
+        own_context=True,
         relays=True,
         follows=True,
         is_away=True,

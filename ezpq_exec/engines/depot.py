@@ -68,7 +68,10 @@ class Depot:
         return parcel
 
     def send(self, link: Link, parcel: Parcel, head: bytes) -> Finished | None:
-        """Send a call; or if there are too many descriptors on their way, say how it ended."""
+        """Send a call; or if there are too many descriptors on their way, say how it ended.
+
+        Its worker may then be of no more use.
+        """
         self._use()
         link.parcel = parcel
         if link.parcels is None or link.queue is None:
@@ -81,8 +84,11 @@ class Depot:
             number, now = link.number, time.monotonic()
             link.ticket = link.number = 0
             link.parcel = None
+            failure.with_traceback(None)  # whose frames would keep the parcel, and themselves
             outcome = Outcome(Verdict.RAISED, failure, started=now, ended=now, exitcode=1)
-            return Finished(link.slot, number, outcome, True)
+            outcome.output = link.end_capture()
+            # A worker that has been told to capture the next job would do so with another one.
+            return Finished(link.slot, number, outcome, outcome.output is None)
         for block in news:
             block.homes[id(self)] = weakref.ref(self)
             link.maybe.add(block.number)

@@ -32,6 +32,8 @@ if sys.platform != "linux":
 
 __all__ = ["Link"]
 
+_CLOEXEC = socket.MSG_CMSG_CLOEXEC  # programs that are started meanwhile get none of them
+
 SOCKS = 4  # that come with a worker: its stream, both ends of its queue, and its parcels
 
 News = Union[Born, Died, Dumped, Unborn]
@@ -118,7 +120,7 @@ class Link:
             EOFError: the keeper is gone.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, SOCKS)
+            data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, SOCKS, _CLOEXEC)
         except BlockingIOError:
             return None
         except ConnectionError:

@@ -50,16 +50,21 @@ def sudden(
     cause: BaseException | None,
     output: Output | None,
 ) -> Loss:
-    """A worker's loss together with its keeper, who has told nothing."""
+    """A worker's loss together with its keeper, who has told nothing.
+
+    By what, is known if we have killed the keeper: for `reason`, or for `cause`.
+    """
+    is_ours = reason is not None or cause is not None
     return Loss(
         begun=begun,
         ended=time.monotonic(),
         pid=pid,
-        exitcode=-_SIGKILL,
-        signal="SIGKILL",
+        exitcode=-_SIGKILL if is_ours else None,
+        signal="SIGKILL" if is_ours else None,
         reason=reason,
         cause=cause,
         output=output,
+        keeper_lost=not is_ours,
     )
 
 

@@ -5,10 +5,14 @@ It is done with the descriptors, so that it holds for what C code and other proc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["Outlet", "flush"]
 
@@ -27,12 +31,15 @@ class Outlet:
         """Have them write to the files that come by `sock`."""
         if sys.platform == "win32":
             raise NotImplementedError("descriptors do not travel here")
-        _, files, _, _ = socket.recv_fds(sock, 1, len(_STREAMS))
+        _, received, _, _ = socket.recv_fds(sock, 1, len(_STREAMS))
+        files = [_copy(file) for file in received]
+        for file in received:  # before anything is written: it may be what a job has closed
+            os.close(file)
         flush()
         _flush_c()
         for target, file in zip(_STREAMS, files, strict=True):
             try:
-                self._kept.append(os.dup(target))
+                self._kept.append(_copy(target))
             except OSError:  # a job has closed it
                 self._kept.append(None)
             os.dup2(file, target)
@@ -52,13 +59,21 @@ class Outlet:
         _flush_c()
         for target, kept in zip(_STREAMS, self._kept, strict=True):
             if kept is None:
-                os.close(target)
+                with contextlib.suppress(OSError):  # this job has closed it, too
+                    os.close(target)
             else:
                 os.dup2(kept, target)
                 os.close(kept)
         self._kept.clear()
         _write_by_line(self._was_by_line)
         self._is_turned = False
+
+
+def _copy(descriptor: int) -> int:
+    """A copy of it that is none of the standard ones, even if a job has closed some of those."""
+    if sys.platform == "win32":
+        raise NotImplementedError("there is no fcntl")
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def _write_by_line(wanted: bool) -> None:

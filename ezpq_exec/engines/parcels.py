@@ -96,6 +96,7 @@ class Parcel:
         self.blocks: list[Block] = []
         self.lease: Lease | None = None
         self.lasting = False
+        self._was_sent = False
         # What lies in the segment of the call that this answers: which span, and where.
         self.borrowed: list[tuple[int, Mapping]] = []
 
@@ -117,6 +118,11 @@ class Parcel:
             raise NotImplementedError
         news = {block.number: block for block in self.blocks if block.number not in known}
         segment = None if self.lease is None else self.lease.segment
+        if segment is not None and self._was_sent:
+            segment.is_spent = (
+                True  # its first reader may say that it is free when its second is not done
+            )
+        self._was_sent = True
         content = Content(
             self.main,
             self.spans,

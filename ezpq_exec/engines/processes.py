@@ -107,6 +107,9 @@ class ProcessEngine(Lives):
             refused = self._depot.send(link, payload, head)
             if refused is not None:
                 self._report(refused)
+                if not refused.ready:  # it is to capture what never came
+                    link.order("renew")
+                    self._part(link)
         else:
             self._send(link, head, payload)
 
@@ -120,12 +123,14 @@ class ProcessEngine(Lives):
         """See `Engine.capture`."""
         link = self._links.get(slot)
         if link is not None and link.channel is not None and link.queue is not None:
-            link.capture = Capture()
+            capture = Capture()
             try:
-                link.capture.send(link.channel.sock)
+                capture.send(link.channel.sock)
             except ConnectionError:
                 return  # the worker is gone, of which the keeper will tell
-            link.queue.send(header(0, Kind.CAPTURE, b""))
+            link.capture = capture
+            if not link.queue.send(header(0, Kind.CAPTURE, b"")):
+                link.kill_keeper()  # out of memory: there is no other way to that worker
 
     def hand_over(
         self,

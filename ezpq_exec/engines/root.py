@@ -103,7 +103,9 @@ class _Root:
     def _fork_keeper(self) -> bool:
         """Take a request; True in the worker that came of it, when that has ended."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._requests, REQUEST_SIZE, FDS_PER_KEEPER)
+            data, fds, _, _ = socket.recv_fds(
+                self._requests, REQUEST_SIZE, FDS_PER_KEEPER, socket.MSG_CMSG_CLOEXEC
+            )
         except ConnectionError:
             data, fds = b"", []
         if not data:

@@ -36,12 +36,13 @@ def room_for(size: int) -> int:
 class Segment:
     """Memory that its descriptor, and whoever has mapped it, keep alive."""
 
-    __slots__ = ("end", "fd", "size")
+    __slots__ = ("end", "fd", "is_spent", "size")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.size = 0  # bytes that have had memory so far
         self.end = HEAD  # where the next block goes
+        self.is_spent = False  # it was sent twice, and must not be used again
 
     def clear(self) -> None:
         """Begin anew, for a reader to come."""
@@ -135,7 +136,9 @@ class Pool:
         self._returned: deque[Segment] = deque()  # by finalizers, which must wait for nothing
         self._kept: list[Segment] = []  # the last that came back is last
         self._rests = True  # nothing is kept
-        self._lock = threading.Lock()  # guards _lent, _kept and the taking from _returned
+        # Guards _lent, _kept and the taking from _returned; re-entrant, for finalizers may take some.
+        self._lock = threading.RLock()
+        self._is_busy = False  # in the midst of taking
 
     def take(self, size: int) -> Lease | None:
         """A segment for `size` bytes; None if there is none to be had.
@@ -144,17 +147,27 @@ class Pool:
             OSError: there is no memory.
         """
         with self._lock:
-            self._rests = False
-            self._sort()
-            if self._lent >= self._most_lent:
+            if self._is_busy:  # a finalizer runs in the midst of that
                 return None
-            segment = self._best(size + HEAD) or new_segment()
+            self._is_busy = True
+            try:
+                segment = self._choose(size)
+            finally:
+                self._is_busy = False
             if segment is None:
                 return None
-            self._lent += 1
         lease = Lease(segment, self.give_back)
         segment.clear()
         return lease
+
+    def _choose(self, size: int) -> Segment | None:
+        self._rests = False
+        self._sort()
+        if self._lent >= self._most_lent:
+            return None
+        segment = self._best(size + HEAD) or new_segment()
+        self._lent += segment is not None
+        return segment
 
     def give_back(self, segment: Segment) -> None:
         """Nobody needs it here any more; its reader may. For finalizers, too."""
@@ -163,7 +176,8 @@ class Pool:
         # Else whoever has the lock sees to this now, or whoever has it next.
         if self._lock.acquire(blocking=False):
             try:
-                self._sort()
+                if not self._is_busy:
+                    self._sort()
             finally:
                 self._lock.release()
 
@@ -176,8 +190,10 @@ class Pool:
     def _sort(self) -> None:
         kept = self._kept
         while self._returned:
-            kept.append(self._returned.popleft())
+            segment = self._returned.popleft()
             self._lent -= 1
+            if not segment.is_spent:
+                kept.append(segment)
         room, count = (0, 0) if self._rests else (self._most_bytes, self._most_kept)
         while len(kept) > count or sum(each.size for each in kept) > room:
             del kept[0]

@@ -103,8 +103,8 @@ def children(pid: int) -> list[int]:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as listing:
                 found += map(int, listing.read().split())
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it is gone, or this thread of it
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        pass  # it is gone, or this thread of it; or another user's, and hidden (hidepid)
     return found
 
 

@@ -31,7 +31,7 @@ else:
 
 
 def resident(pid: int) -> int:
-    """The bytes of memory that a process has, what it shares included; 0 if it is gone.
+    """The bytes of memory that a process has, what it shares included; 0 if it is gone, or hidden.
 
     Raises:
         ImportError: this is not Linux, and psutil is not installed.
@@ -45,8 +45,8 @@ def _from_proc(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/statm", "rb", buffering=0) as sizes:
             return int(sizes.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0  # the last: it is another user's, and hidden (hidepid)
 
 
 def _by_psutil(pid: int) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ezpq_exec import PriorityExecutor
-from ezpq_exec.engines import parcels
+from ezpq_exec.engines import depot, parcels
 
 Way = Callable[[], object]
 
@@ -154,7 +154,7 @@ def sizes(rounds: int) -> None:
         array = np.ones(kib * 128)
         found: dict[int, list[float]] = {1: [], 2**62: []}
         for limit, taken in found.items():
-            parcels.LARGE = limit
+            parcels.LARGE = vars(depot)["LARGE"] = limit
             with PriorityExecutor(1) as executor:
                 for _ in range(20 * rounds):
                     began = time.perf_counter()
@@ -162,7 +162,7 @@ def sizes(rounds: int) -> None:
                     taken.append(time.perf_counter() - began)
         one, two = (statistics.median(each) * 1e6 for each in found.values())
         print(f"{kib:6}{one:12.0f}{two:12.0f}{one / two:8.2f}")
-    parcels.LARGE = usual
+    parcels.LARGE = vars(depot)["LARGE"] = usual
 
 
 def main() -> None:

@@ -134,6 +134,23 @@ def test_a_job_may_close_what_is_captured(make_executor: Maker) -> None:
     assert executor.submit(descriptors).result(PATIENCE) == before
 
 
+@pytest.mark.needs("captures", "isolates")
+def test_a_job_may_have_closed_what_is_to_be_captured(make_executor: Maker) -> None:
+    """What comes after in that worker is captured all the same, and may close it, too."""
+    executor = make_executor(1)
+    view = executor.options(capture=True)
+    pid = executor.submit(os.getpid).result(PATIENCE)
+    executor.submit(os.close, 1).result(PATIENCE)
+    executor.submit(os.close, 0).result(PATIENCE)
+    for _ in range(2):
+        future = view.submit(write_all, "after")
+        future.result(PATIENCE)
+        assert sorted(str(future.info.stdout).splitlines()) == ["C after", "after", "child after"]
+        assert "error after" in str(future.info.stderr)
+    view.submit(close_stdout).result(PATIENCE)
+    assert executor.submit(os.getpid).result(PATIENCE) == pid
+
+
 @pytest.mark.needs("captures")
 def test_a_process_left_behind_writes_into_no_other_job(make_executor: Maker, gate: Gate) -> None:
     """What it writes after its job has ended is nobody's."""

@@ -151,6 +151,21 @@ def test_another_attempt_finds_the_argument_as_the_first_did(
     assert future.info.attempt == 2
 
 
+@pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")  # as above
+def test_an_argument_that_a_second_attempt_keeps_stays_as_it_was(
+    make_executor: Maker, tmp_path: Path
+) -> None:
+    """Though the first attempt had let go of it."""
+    executor = make_executor(1)
+    array = np.ones(1_000_000)
+    again = executor.options(retries=1, retry_on=ValueError)
+    again.submit(work.keep_at_the_second_try, array, str(tmp_path / "tried")).result(PATIENCE)
+    for number in range(3):
+        executor.submit(len, np.full(1_000_000, 7.0 + number)).result(PATIENCE)
+        assert executor.submit(work.kept_range).result(PATIENCE) == (1.0, 1.0)
+
+
 @pytest.mark.needs("kills")
 def test_a_killed_job_with_a_large_argument_harms_no_other(
     make_executor: Maker, gate: Gate

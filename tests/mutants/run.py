@@ -39,7 +39,7 @@ def try_out(patch: Path) -> tuple[bool, str]:
     _, tests = patch.read_text(encoding="utf-8").splitlines()[:2]
     with tempfile.TemporaryDirectory(prefix="mutant-") as place:
         copy = Path(place)
-        for name in ("ezpq_exec", "tests"):
+        for name in ("ezpq_exec", "tests", "docs"):
             ignore = shutil.ignore_patterns("__pycache__", "mutants", "benchmarks")
             shutil.copytree(PROJECT / name, copy / name, ignore=ignore)
         shutil.copy(PROJECT / ".pytest.ini", copy)

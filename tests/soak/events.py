@@ -137,7 +137,7 @@ class Events:
             del facts.workers[slot]
             facts.due.pop(slot, None)
             facts.cold += 1
-            if scarce and not fatal and {"idle", "busy"} & set(facts.workers.values()):
+            if scarce and not fatal and facts.workers:
                 if not facts.closed:
                     facts.scarce_until = self.now + SCARCE
             else:

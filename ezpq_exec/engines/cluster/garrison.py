@@ -42,8 +42,10 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
     name = NAME
 
     def __init__(self) -> None:
-        self._outposts: OrderedDict[str, Outpost] = OrderedDict()
+        self._outposts: dict[str, Outpost] = {}
         self._ends: dict[str, asyncio.Event] = {}
+        # Of those that are over: which jobs had begun, if they tell.
+        self._begun: OrderedDict[str, frozenset[int] | None] = OrderedDict()
 
     def setup(self, worker: Any) -> None:
         """The Dask worker has it now."""
@@ -76,10 +78,13 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
             return Status.dont_reply
         self._outposts[session] = outpost
         self._ends[session] = end
-        await self._serve(comm, stream, outpost, end)
-        del self._ends[session]
-        while len(self._outposts) - len(self._ends) > REMEMBERED:
-            self._forget_one()
+        try:
+            await self._serve(comm, stream, outpost, end)
+        finally:
+            del self._outposts[session], self._ends[session]
+            self._begun[session] = outpost.begun
+            while len(self._begun) > REMEMBERED:
+                self._begun.popitem(last=False)
         return Status.dont_reply
 
     async def _serve(self, comm: Any, stream: Stream, outpost: Outpost, end: asyncio.Event) -> None:
@@ -97,10 +102,6 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
             sender.exception()  # it may not have got through
             await asyncio.get_running_loop().run_in_executor(None, outpost.join)
 
-    def _forget_one(self) -> None:
-        session = next(each for each in self._outposts if each not in self._ends)
-        del self._outposts[session]
-
     async def bid_farewell(self, session: str) -> list[int] | None:
         """End an outpost, if it has not ended: which of the jobs that it had in hand had begun.
 
@@ -108,11 +109,12 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
         """
         outpost = self._outposts.get(session)
         if outpost is None:
-            return None
-        outpost.give_up()
-        if session in self._ends:
+            begun = self._begun.get(session)
+        else:
+            outpost.give_up()
             await self._ends[session].wait()
-        return sorted(outpost.begun or ())
+            begun = outpost.begun
+        return None if begun is None else sorted(begun)
 
 
 def _engine() -> Engine:

@@ -17,7 +17,7 @@ from ...inbox import Inbox
 from . import roster
 from .connecting import CONNECT, UnfitError, connected, installed
 from .session import Session, Silence
-from .stream import Stream
+from .stream import NotUnderstoodError, Stream
 from .terms import Terms
 
 __all__ = ["Liaison", "News"]
@@ -99,7 +99,10 @@ class Liaison:
 
     def end(self) -> None:
         """Follow no more; "over" is told when no session is left."""
-        self._loop.call_soon_threadsafe(self._closing.set)
+        try:
+            self._loop.call_soon_threadsafe(self._closing.set)
+        except RuntimeError:
+            pass  # its thread has failed, and ended
 
     def join(self) -> None:
         """Wait for the end of its thread, which has said that it is over."""
@@ -113,7 +116,7 @@ class Liaison:
             self._loop.run_until_complete(self._serve())
         except BaseException as failure:  # a defect of ours, or no more memory
             _log.critical("the connection to a Dask cluster failed", exc_info=True)
-            self._inbox.put(News("broken", None, (failure,)))
+            self._break(failure)
         finally:
             self._loop.run_until_complete(_end_all())
             asyncio.set_event_loop(None)
@@ -147,6 +150,10 @@ class Liaison:
                     return
                 await asyncio.sleep(min(self._pause, left))
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            except Exception as failure:  # a defect of ours: nobody must wait for it for ever
+                _log.critical("the roster of a Dask cluster cannot be followed", exc_info=True)
+                self._break(failure)
+                return
 
     def _away(self, failure: OSError) -> OSError:
         error = ConnectionError(
@@ -156,7 +163,7 @@ class Liaison:
         error.__cause__ = failure
         return error
 
-    def _break(self, failure: Exception) -> None:
+    def _break(self, failure: BaseException) -> None:
         if not self._first.done():
             self._first.set_exception(failure)
         elif not self._closing.is_set():
@@ -167,6 +174,7 @@ class Liaison:
 
         Raises:
             OSError: that was it; or the scheduler cannot be reached.
+            UnfitError: it is not one that can be used.
         """
         limit = min(CONNECT, self._reconnect_timeout)
         where = f"the Dask scheduler at {self._address}"
@@ -181,6 +189,8 @@ class Liaison:
             while True:
                 try:
                     messages = await stream.receive()
+                except NotUnderstoodError as failure:
+                    raise UnfitError(f"{where} has another version of ezpq_exec") from failure
                 finally:
                     self._heard_at = time.monotonic()  # that it ended is heard now
                 self._pause = FIRST_PAUSE
@@ -244,16 +254,9 @@ class Liaison:
     async def _keep(self, address: str, worker: dict[str, Any], slots: int) -> None:
         """Have a session with that worker, and another when one has ended, while it is listed."""
         pause = FIRST_PAUSE
+        common = self._connection, self._setup, self._silence, self._told
         while address in self._listed:
-            session = Session(
-                address,
-                worker["host"],
-                slots,
-                self._connection,
-                self._setup,
-                self._silence,
-                self._told,
-            )
+            session = Session(address, worker["host"], slots, *common)
             try:
                 await session.run()
                 pause = FIRST_PAUSE

@@ -44,6 +44,7 @@ _log = logging.getLogger("ezpq_exec")
 # Of no use to the executor: what comes here only at the end, or never, as nothing is queued here.
 _NO_NEWS = (Stopped, Strayed, Capacity, Broken, FinishedInTurn)
 
+LONGEST_WAIT = 24 * 3600.0  # seconds; an engine's `wait` need not bear more
 NOTICE = 0.002  # seconds after which it is told when a job began, if it has not ended by then
 
 
@@ -75,11 +76,14 @@ class Outpost:
         self._terms: dict[int, int] = {}  # by slot
         self._lives: dict[int, int] = {}  # by slot, while its worker is ready
         self._numbers: dict[int, int] = {}  # by slot: the job in hand
+        self._ended: dict[
+            int, int
+        ] = {}  # by slot: the last job, until it is known that that was heard
         self._unnoticed: deque[tuple[float, int, int]] = deque()  # due, slot, number
         self._counter = itertools.count(1)
         self._lease_ends = time.monotonic() + lease
         self._closing = False
-        self.begun: frozenset[int] | None = None  # once it was given up: jobs that had begun
+        self.begun: frozenset[int] | None = None  # once it was given up: see `_had_begun`
         self._thread = threading.Thread(target=self._work, name="ezpq_exec-outpost", daemon=True)
 
     def start(self) -> None:
@@ -141,7 +145,7 @@ class Outpost:
         until = self._lease_ends
         if self._unnoticed:
             until = min(until, self._unnoticed[0][0])
-        return max(0.0, until - time.monotonic())
+        return min(max(0.0, until - time.monotonic()), LONGEST_WAIT)
 
     def _pass_on(self, report: Report) -> None:
         if isinstance(report, _NO_NEWS) or self._closing:
@@ -152,10 +156,13 @@ class Outpost:
             life = self._lives[slot] = next(self._counter)
         elif isinstance(report, Finished):
             self._numbers.pop(slot, None)
+            self._ended[slot] = report.number
             if not report.ready:
                 self._lives.pop(slot, None)
         elif not isinstance(report, Said):
-            self._numbers.pop(slot, None)
+            number = self._numbers.pop(slot, None)
+            if number is not None and _has_run(report):
+                self._ended[slot] = number
             self._lives.pop(slot, None)
             report = _carriable(report)
         if slot in self._terms:
@@ -174,6 +181,8 @@ class Outpost:
     # Orders ---------------------------------------------------------------------------------
 
     def _start(self, slot: int, term: int) -> None:
+        if self._closing:
+            return  # that crossed the news of it
         self._terms[slot] = term
         self._engine.start(slot)
 
@@ -188,6 +197,7 @@ class Outpost:
     ) -> None:
         if self._lives.get(slot) != life:
             return  # its worker is gone, as the executor will have heard by now
+        self._ended.pop(slot, None)
         self._numbers[slot] = number
         self._unnoticed.append((time.monotonic() + NOTICE, slot, number))
         if memory_limit is None:
@@ -202,7 +212,7 @@ class Outpost:
         self._engine.terminate(slot, number, Verdict[reason])
 
     def _retire(self, slot: int) -> None:
-        for of_slot in (self._terms, self._lives, self._numbers):
+        for of_slot in (self._terms, self._lives, self._numbers, self._ended):
             of_slot.pop(slot, None)
         self._engine.retire(slot)
 
@@ -224,11 +234,22 @@ class Outpost:
     def _give_up(self) -> None:
         if self._closing:
             return
-        in_hand = self._numbers.items()
-        self.begun = frozenset(
-            number for slot, number in in_hand if self._engine.begun(slot, number) is not None
-        )
+        self.begun = self._had_begun()
         self._close(kill=True)
+
+    def _had_begun(self) -> frozenset[int]:
+        """The jobs in hand that have begun, and those that ended, as far as that may not be heard."""
+        in_hand = self._numbers
+        begun = {n for slot, n in in_hand.items() if self._engine.begun(slot, n) is not None}
+        # One that is in hand again was given anew since, so that its end was heard.
+        return frozenset(begun | (set(self._ended.values()) - set(in_hand.values())))
+
+
+def _has_run(report: Lost | Unstartable) -> bool:
+    """Whether the job that was in hand must not go to another worker."""
+    return isinstance(report, Lost) and (
+        report.loss.begun is not None or report.loss.reason is not None
+    )
 
 
 def _carriable(report: Lost | Unstartable) -> Report:

@@ -103,7 +103,7 @@ class Postings:
     def get(self, slot: int, number: int) -> tuple[Post, Site] | None:
         """The slot, if it has that job in hand, at a site that is there."""
         post = self._posts.get(slot)
-        if post is None or post.number != number or post.site is None or not post.sent:
+        if post is None or post.number != number or not post.sent or post.gone or post.site is None:
             return None
         return post, post.site
 
@@ -175,11 +175,12 @@ class Postings:
 
     def _move(self, post: Post, site: Site) -> None:
         """A slot without a job goes elsewhere."""
-        was_ready, post.life = bool(post.life), 0
+        self._due.append((post, lambda post: self._bereft(post, None, ())))
+        self._dismiss(post, site)
+
+    def _dismiss(self, post: Post, site: Site) -> None:
         site.say("retire", post.slot)
         post.gone = True
-        loss = Loss(begun=None, ended=time.monotonic(), pid=post.pid)
-        self._due.append((post, lambda post: Lost(post.slot, loss) if was_ready else None))
         self._due.append((post, self._replaced))
 
     def gone(self, site: Site, cause: BaseException | None, begun: Collection[int] | None) -> None:
@@ -197,7 +198,7 @@ class Postings:
         return [post for post in self._posts.values() if post.site is site and not post.gone]
 
     def _bereft(
-        self, post: Post, error: BaseException, known: Collection[int] | None
+        self, post: Post, error: BaseException | None, known: Collection[int] | None
     ) -> Report | None:
         if not post.life:
             return None  # it was starting, and goes on starting elsewhere
@@ -236,7 +237,7 @@ class Postings:
         elif isinstance(report, Finished):
             self._due.append((post, lambda post: self._finished(post, report, site, now)))
         elif isinstance(report, Lost):
-            self._due.append((post, lambda post: self._lost(post, report, site.clock, now)))
+            self._due.append((post, lambda post: self._lost(post, report, site, now)))
         else:
             self._due.append((post, lambda post: self._unstartable(post, report, site)))
 
@@ -280,16 +281,16 @@ class Postings:
         if not report.ready or not is_kept:
             post.life = 0
         if not is_kept:
-            site.say("retire", post.slot)
-            post.gone = True
-            self._due.append((post, self._replaced))
+            self._dismiss(post, site)
         return report._replace(ready=report.ready and is_kept)
 
-    def _lost(self, post: Post, report: Lost, clock: Clock, now: float) -> Report:
+    def _lost(self, post: Post, report: Lost, site: Site, now: float) -> Report:
         loss = report.loss
-        ended = clock.between(post.at, loss.ended, now)
-        begun = None if loss.begun is None else clock.between(post.at, loss.begun, ended)
+        ended = site.clock.between(post.at, loss.ended, now)
+        begun = None if loss.begun is None else site.clock.between(post.at, loss.begun, ended)
         post.number = post.life = 0
+        if site not in self._free and not post.gone:
+            self._dismiss(post, site)
         return Lost(post.slot, replace(loss, begun=begun, ended=ended))
 
     def _unstartable(self, post: Post, report: Unstartable, site: Site) -> Report:

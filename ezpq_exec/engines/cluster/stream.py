@@ -13,11 +13,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Message", "Stream"]
+__all__ = ["Message", "NotUnderstoodError", "Stream"]
 
 Message = tuple[Any, ...]
 
 PIECE = 4 * 1024 * 1024  # bytes
+
+
+class NotUnderstoodError(RuntimeError):
+    """The other side has no handler for what it was asked."""
 
 
 class Stream:
@@ -91,11 +95,15 @@ class Stream:
 
         Raises:
             OSError: the connection is gone.
+            NotUnderstoodError: the other side serves no such connections.
         """
         pieces = []
         is_last = False
         while not is_last:
-            stamp, is_last, piece = await self.comm.read()
+            message = await self.comm.read()
+            if message is None:  # that is how Dask answers then
+                raise NotUnderstoodError("there is no handler for what was asked")
+            stamp, is_last, piece = message
             self.heard(stamp)
             pieces.append(piece)
         packet = pieces[0] if len(pieces) == 1 else b"".join(pieces)
