@@ -429,11 +429,12 @@ def test_a_worker_that_outlives_its_pool_begins_no_job_that_was_had_back_from_it
         engine.run(0, 3, job, None)
         assert engine.queue(0, 4, job)
         assert engine.wait(0) == []
+        anew = [hand.take() for _ in range(2)]
         assert engine._lending.board is board, "a job of the old one's is still out"
         assert ahead[0]() == [None], "nor does it begin where it was"
         others[1].set_exception(BrokenExecutor("it broke"))
-        hand.do()
-        hand.do()
+        for call, future in anew:
+            future.set_result(call())
         assert [report.number for report in _finished(engine, 2)] == [3, 4]
         assert engine._lending.board is None, "the cells that were given up go with the page"
     finally:
