@@ -65,6 +65,7 @@ class ByHand(Executor):
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[[], Any], Future[Any]]] = []
+        self.given: list[Future[Any]] = []
         self.came = threading.Semaphore(0)
         self.refusal: BaseException | None = None
         self.refuses_all = True
@@ -74,6 +75,7 @@ class ByHand(Executor):
             raise self.refusal
         future: Future[Any] = Future()
         self.calls.append((functools.partial(fn, *args, **kwargs), future))
+        self.given.append(future)
         self.came.release()
         return future
 
@@ -408,34 +410,39 @@ def test_a_worker_that_outlives_its_pool_begins_no_job_that_was_had_back_from_it
     engine = BorrowedEngine(make)
     job = engine.pack(Call(add, (1, 1), {}))
     engine.open(Setup())
-    for slot in (0, 1):
-        engine.start(slot)
-        assert [*engine.wait(PATIENCE)] == [Ready(slot, None)]
-        engine.run(slot, slot, job, None)
-    assert engine.queue(0, 2, job)
-    assert engine.wait(0) == []
-    ours, others, ahead = (hand.take() for _ in range(3))
-    board = engine._lending.board
-    for _, future in (ours, ahead):
-        future.set_exception(BrokenExecutor("it broke"))
-    reports: list[Any] = []
-    while Ready(0, None) not in reports:
-        reports += engine.wait(PATIENCE)
-    begun = [report.loss.begun for report in reports if isinstance(report, Lost)]
-    assert begun == [None], "it had not begun, and can be lent again"
-    engine.run(0, 3, job, None)
-    assert engine.queue(0, 4, job)
-    assert engine.wait(0) == []
-    assert engine._lending.board is board, "a job of the old one's is still out"
-    assert ahead[0]() == [None], "nor does it begin where it was"
-    others[1].set_exception(BrokenExecutor("it broke"))
-    hand.do()
-    hand.do()
-    assert [report.number for report in _finished(engine, 2)] == [3, 4]
-    assert engine._lending.board is None, "the cells that were given up go with the page"
-    engine.close()
-    while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
-        pass
+    try:
+        for slot in (0, 1):
+            engine.start(slot)
+            assert [*engine.wait(PATIENCE)] == [Ready(slot, None)]
+            engine.run(slot, slot, job, None)
+        assert engine.queue(0, 2, job)
+        assert engine.wait(0) == []
+        ours, others, ahead = (hand.take() for _ in range(3))
+        board = engine._lending.board
+        for _, future in (ours, ahead):
+            future.set_exception(BrokenExecutor("it broke"))
+        reports: list[Any] = []
+        while Ready(0, None) not in reports:
+            reports += engine.wait(PATIENCE)
+        begun = [report.loss.begun for report in reports if isinstance(report, Lost)]
+        assert begun == [None], "it had not begun, and can be lent again"
+        engine.run(0, 3, job, None)
+        assert engine.queue(0, 4, job)
+        assert engine.wait(0) == []
+        anew = [hand.take() for _ in range(2)]
+        assert engine._lending.board is board, "a job of the old one's is still out"
+        assert ahead[0]() == [None], "nor does it begin where it was"
+        others[1].set_exception(BrokenExecutor("it broke"))
+        for call, future in anew:
+            future.set_result(call())
+        assert [report.number for report in _finished(engine, 2)] == [3, 4]
+        assert engine._lending.board is None, "the cells that were given up go with the page"
+    finally:
+        engine.close()
+        for future in hand.given:
+            future.cancel()
+        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+            pass
 
 
 def test_fewer_jobs_go_in_one_call_where_some_come_back_undone() -> None:
