@@ -182,7 +182,9 @@ def test_limited_jobs_are_never_queued_behind_others(make_executor: Maker, tmp_p
         (limited if number % 3 == 0 else executor).submit(times_called, trace)
         for number in range(300)
     ]
-    assert sorted(future.result(PATIENCE) for future in futures) == list(range(1, 301))
+    for future in futures:
+        future.result(PATIENCE)
+    assert Path(trace).stat().st_size == 300  # each has run once
 
 
 @limits

@@ -94,7 +94,8 @@ def test_a_result_for_which_there_is_no_memory_is_its_jobs_loss(
 
     with a_sibling(executor, gate):
         monkeypatch.setattr(Reader, "_begin_large", no_room)
-        error = executor.submit(bytes, 10**6).exception(PATIENCE)
+        # What is larger goes by shared memory.
+        error = executor.submit(bytes, 200_000).exception(PATIENCE)
         monkeypatch.undo()
         assert isinstance(error, WorkerDied)
         assert isinstance(error.__cause__, MemoryError)
