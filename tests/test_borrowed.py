@@ -168,6 +168,7 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
         assert gate.heard() == ["one"]
         for number in (2, 3):
             assert engine.queue(0, number, Call(hold, (gate.path, number), {}))
+        assert len(engine._lending.bundles) == 1, "only the first was lent"
         assert engine.recall(0) == [2, 3]
         assert engine.queue(0, 4, Call(hold, (gate.path, "four"), {}))
         gate.open()
