@@ -162,7 +162,13 @@ def flood_and_count(gate: str, size: int, path: str) -> None:
 
 
 def flood_in_thread(gate: str, size: int, count: int) -> int:
-    threading.Thread(target=flood, args=(gate, size, count)).start()
+    """As `flood`, in a thread that the job leaves behind, once the gate is opened."""
+
+    def later() -> None:
+        hold(gate, "ready")
+        flood(gate, size, count)
+
+    threading.Thread(target=later).start()
     return count
 
 

@@ -257,6 +257,8 @@ def test_nothing_is_lost_by_that(make_executor: Maker, gate: Gate) -> None:
         assert isinstance(handler, Slow)
         executor = make_executor(1)
         assert executor.submit(flood_in_thread, gate.path, 10_000, 1500).result(PATIENCE) == 1500
+        assert gate.heard() == ["ready"]
+        gate.open()  # not before: what is logged goes before the answer of whoever logs
         gate.heard()
         large = executor.submit(echo, b"x" * 5_000_000)
         handler.may.set()
