@@ -71,9 +71,9 @@ class Outlet:
 
 def _copy(descriptor: int) -> int:
     """A copy of it that is none of the standard ones, even if a job has closed some of those."""
-    if sys.platform == "win32":
-        raise NotImplementedError("there is no fcntl")
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    if sys.platform != "win32":
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    raise NotImplementedError("there is no fcntl")
 
 
 def _write_by_line(wanted: bool) -> None:

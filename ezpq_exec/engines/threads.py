@@ -66,7 +66,7 @@ class ThreadEngine(Engine):
 
     def pack(self, call: Call, packed_function: Any = None) -> tuple[Call, Context]:
         """See `Engine.pack`. The job is to find the context of whoever submits it."""
-        return call, copy_context()
+        return super().pack(call), copy_context()
 
     def start(self, slot: int) -> None:
         """See `Engine.start`."""
