@@ -68,7 +68,6 @@ class Loop:
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
-        self._submitted = scheduler.submitted  # one object, by which its letters are known
         self._mail = Mailbox(engine.wake)
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
@@ -91,7 +90,7 @@ class Loop:
 
     def post(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """Have `event(*args, now)` happen on the loop, soon."""
-        self._mail.post(event, *args)
+        self._mail.post((event, *args))
 
     def post_next(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """As `post`, on the loop's own thread: once what is under way now has been heard."""
@@ -168,10 +167,11 @@ class Loop:
         scheduler = self._scheduler
         commands: list[Command] = []
         jobs: list[Job] = []  # those that came one after another
-        for event, *args in self._mail.read():
-            if event is self._submitted and scheduler.may_stand_behind(args[0]):
-                jobs.append(args[0])
+        for letter in self._mail.read():
+            if type(letter) is Job and scheduler.may_stand_behind(letter):
+                jobs.append(letter)
                 continue
+            event, *args = _event_in(letter, scheduler)
             commands += scheduler.submitted_in_turn(jobs, now)
             jobs.clear()
             for recall in scheduler.recall_all():
@@ -276,7 +276,8 @@ class Loop:
         jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
         self._settles.clear()
         jobs += [record.job for record, _ in self._offers.read()]
-        for event, *args in self._mail.read():
+        for letter in self._mail.read():
+            event, *args = _event_in(letter, self._scheduler)
             letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
             jobs += letter_jobs
             if not letter_jobs:
@@ -288,3 +289,8 @@ class Loop:
                 self._resolver.settle(job, verdicts.broken(broken))
         end(self._engine)
         self._done = True
+
+
+def _event_in(letter: Job | tuple[Any, ...], scheduler: Scheduler) -> tuple[Any, ...]:
+    """The event and its arguments; a job alone has been submitted."""
+    return (scheduler.submitted, letter) if isinstance(letter, Job) else letter

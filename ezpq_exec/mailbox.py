@@ -20,11 +20,11 @@ class Mailbox:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._letters: deque[tuple[Any, ...]] = deque()
+        self._letters: deque[Any] = deque()
         self._sleep: object = None  # while it lasts
         self._rung: object = None  # the sleep that was last ended by ringing
 
-    def post(self, *letter: Any) -> None:
+    def post(self, letter: Any) -> None:
         """Leave a letter, and wake the reader if it sleeps."""
         self._letters.append(letter)
         if self._sleep is not self._rung:
@@ -51,7 +51,7 @@ class Mailbox:
         """The reader is awake."""
         self._sleep = None
 
-    def read(self) -> Iterator[tuple[Any, ...]]:
+    def read(self) -> Iterator[Any]:
         """Take out the letters, in the order in which they came."""
         while self._letters:
             yield self._letters.popleft()
