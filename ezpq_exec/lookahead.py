@@ -45,7 +45,7 @@ class Lookahead(Attempts):
             return []
         hungry = [slot for slot in dict.fromkeys(self._hungry) if _takes_more(slot)]
         self._hungry.clear()
-        if self.paused or self.slots.surplus > 0:
+        if not hungry or self.paused or self.slots.surplus > 0:
             return []
         self._most = most = min(DEPTH, self._most + MORE)
         places = _in_turn([(slot, min(slot.depth, most) - len(slot.ahead)) for slot in hungry])

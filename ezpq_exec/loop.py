@@ -68,7 +68,7 @@ class Loop:
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
-        self._mail = Mailbox(engine.wake)
+        self._mail: Mailbox[Job | tuple[Any, ...]] = Mailbox(engine.wake)  # see `_event_in`
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
