@@ -131,11 +131,12 @@ class Lookahead(Attempts):
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
         """The job of `slot` has ended: is its worker already at the next? Then begin that."""
         if self.queues:
-            self._feed(slot, outcome.ended - outcome.started)
+            self.feed(slot, outcome)
         return self._begin(slot) if slot.ahead else None
 
-    def _feed(self, slot: Slot, took: float) -> None:
+    def feed(self, slot: Slot, outcome: Outcome) -> None:
         """Let others stand behind the job of `slot`, if the one before it took little time."""
+        took = outcome.ended - outcome.started
         if took < self.quick:
             together = FEW * self.quick
             slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
@@ -146,7 +147,7 @@ class Lookahead(Attempts):
         job = _find(slot, number)
         if job is None:
             return []
-        self._feed(slot, outcome.ended - outcome.started)
+        self.feed(slot, outcome)
         begin = self._begin_aside(job, slot)
         return [begin, *self.conclude(job, outcome, now)]
 

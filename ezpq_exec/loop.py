@@ -50,6 +50,7 @@ from .scheduler import Scheduler
 __all__ = ["Loop"]
 
 MOST_UNSETTLED = 16  # jobs that may wait for others before their futures are resolved
+HOLD = 0.001  # seconds that they may wait for those, while others wait to be run
 NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
 LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
 
@@ -125,10 +126,11 @@ class Loop:
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        if self._has_more and len(self._settles) < MOST_UNSETTLED:
+        may_wait = self._has_more and len(self._settles) < MOST_UNSETTLED
+        if may_wait:
             reports = self._engine.wait(0.0)  # there may be others to settle together with these
         if not reports:
-            reports = self._sleep()
+            reports = self._sleep(holds=may_wait and self._may_hold())
         before = len(self._settles)
         now = time.monotonic()
         self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
@@ -144,8 +146,11 @@ class Loop:
         self._queue(self._scheduler.look_ahead(now))
         self._has_more = len(self._settles) > before
 
-    def _sleep(self) -> Iterable[Report]:
-        """Sleep until something happens; all that is known is settled, and all slots on offer."""
+    def _sleep(self, *, holds: bool) -> Iterable[Report]:
+        """Sleep until something happens; all that is known is settled, and all slots on offer.
+
+        `holds`: what is known is not settled yet, but soon.
+        """
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
@@ -154,7 +159,10 @@ class Loop:
             timeout = NAP if timeout is None else min(timeout, NAP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
-        self._settle()  # as late as can be: whoever is woken by that finds the GIL free
+        if holds:
+            timeout = HOLD if timeout is None else min(timeout, HOLD)
+        else:
+            self._settle()  # as late as can be: whoever is woken by that finds the GIL free
         while self._later:
             self.post(*self._later.popleft())
         if not self._mail.fall_asleep():
@@ -162,6 +170,15 @@ class Loop:
         reports = self._engine.wait(timeout)
         self._mail.wake_up()
         return reports
+
+    def _may_hold(self) -> bool:
+        """Whether what is to be settled may wait for a moment, to be settled with what comes next.
+
+        While jobs wait for quick ones to end, it is this thread that they wait for, and each time
+        that it wakes another it is held up.
+        """
+        outcome = self._settles[-1].outcome
+        return self._scheduler.backlog.eligible > 0 and outcome.ended - outcome.started < HOLD
 
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler
