@@ -46,11 +46,10 @@ from .places import Places
 from .reports import Report, Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
+from .settling import HOLD, Settling
 
 __all__ = ["Loop"]
 
-MOST_UNSETTLED = 16  # jobs that may wait for others before their futures are resolved
-HOLD = 0.001  # seconds that they may wait for those, while others wait to be run
 NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
 LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
 
@@ -73,10 +72,9 @@ class Loop:
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
-        self._settles: deque[Settle] = deque()
-        self._has_more = False  # the last turn has brought some
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
+        self._settling = Settling(self._resolver.settle)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
         self._done = False
@@ -116,7 +114,7 @@ class Loop:
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
         try:
-            self._settle()
+            self._settling.settle()
             self._resolver.close()
             self._read_mail(time.monotonic())
         finally:
@@ -126,12 +124,12 @@ class Loop:
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        may_wait = self._has_more and len(self._settles) < MOST_UNSETTLED
-        if may_wait:
+        settling = self._settling
+        if settling.may_grow:
             reports = self._engine.wait(0.0)  # there may be others to settle together with these
         if not reports:
-            reports = self._sleep(holds=may_wait and self._may_hold())
-        before = len(self._settles)
+            reports = self._sleep()
+        settling.begin_turn()
         now = time.monotonic()
         self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
         commands = self._read_records(now) if self._hands_over else []
@@ -144,13 +142,9 @@ class Loop:
             commands += self._scheduler.tick(now)
         self._obey(commands)
         self._queue(self._scheduler.look_ahead(now))
-        self._has_more = len(self._settles) > before
 
-    def _sleep(self, *, holds: bool) -> Iterable[Report]:
-        """Sleep until something happens; all that is known is settled, and all slots on offer.
-
-        `holds`: what is known is not settled yet, but soon.
-        """
+    def _sleep(self) -> Iterable[Report]:
+        """Sleep until something happens; what is known is settled, or soon; all slots are on offer."""
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
@@ -159,10 +153,10 @@ class Loop:
             timeout = NAP if timeout is None else min(timeout, NAP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
-        if holds:
+        if self._may_hold():
             timeout = HOLD if timeout is None else min(timeout, HOLD)
         else:
-            self._settle()  # as late as can be: whoever is woken by that finds the GIL free
+            self._settling.settle()
         while self._later:
             self.post(*self._later.popleft())
         if not self._mail.fall_asleep():
@@ -172,13 +166,9 @@ class Loop:
         return reports
 
     def _may_hold(self) -> bool:
-        """Whether what is to be settled may wait for a moment, to be settled with what comes next.
-
-        While jobs wait for quick ones to end, it is this thread that they wait for, and each time
-        that it wakes another it is held up.
-        """
-        outcome = self._settles[-1].outcome
-        return self._scheduler.backlog.eligible > 0 and outcome.ended - outcome.started < HOLD
+        """Whether what is known can wait for what comes next: jobs wait, and quick ones end."""
+        settling = self._settling
+        return settling.may_grow and self._scheduler.backlog.eligible > 0 and settling.are_quick
 
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler
@@ -213,7 +203,7 @@ class Loop:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
         for command in commands:  # which grows meanwhile
             if type(command) is Settle:
-                self._settles.append(command)
+                self._settling.add(command)
             elif type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Begin:
@@ -221,12 +211,6 @@ class Loop:
                     command.job.future.begin()
             else:
                 commands += self._do(command)
-
-    def _settle(self) -> None:
-        settles = self._settles
-        while settles:
-            self._resolver.settle(*settles[0])
-            settles.popleft()
 
     def _queue(self, commands: list[Queue]) -> None:
         """Hand jobs over ahead of their turn. From now on, cancelling one takes a letter."""
@@ -290,8 +274,7 @@ class Loop:
         broken.__cause__ = failure
         with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
             self._gate.break_down(broken)
-        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
-        self._settles.clear()
+        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settling.take())]
         jobs += [record.job for record, _ in self._offers.read()]
         for letter in self._mail.read():
             event, *args = _event_in(letter, self._scheduler)

@@ -180,7 +180,7 @@ class Scheduler(Overview):
             return []
         if job.number != number:
             return self.overtook(slot, number, outcome, now)
-        if ready and self._only_makes_room(job, slot):
+        if ready and self.only_makes_room(job, slot):
             follower = self.assign(self.backlog.pop(), slot, now)
             if self.queues and follower.job.options.may_be_queued:
                 self.feed(slot, outcome)
@@ -201,24 +201,6 @@ class Scheduler(Overview):
             self.await_worker(slot, now)
         after = self.follow_up(slot, now) or self.spread()
         return [*after, *self.make_way(job), *concluded]
-
-    def _only_makes_room(self, job: Job, slot: Slot) -> bool:
-        """Whether the end of `job` means no more than that the next one can run in `slot`.
-
-        Then it is as if `slot` became idle, and were taken again at once.
-        """
-        backlog, slots = self.backlog, self.slots
-        return bool(
-            job.state is State.RUNNING
-            and job.condemned is None
-            and job.lane is None
-            and not job.options.retries
-            and backlog.eligible
-            and not (self.paused or backlog.changed or self._ahead)
-            and not (slots.idle or slots.cold)
-            and slots.surplus <= 0
-            and (slot.alarm is None)
-        )
 
     def finished_in_turn(
         self, index: int, numbers: list[int], outcomes: list[Outcome], now: float
