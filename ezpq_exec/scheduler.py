@@ -142,11 +142,11 @@ class Scheduler(Overview):
         self, index: int, pid: int | None, now: float, host: str | None = None
     ) -> list[Command]:
         """The worker of a slot waits for its first job."""
-        self.workers["started"] += 1
-        self.failed_starts = 0
         slot = self.slots.get(index)
         if slot is None:
             return []
+        self.workers["started"] += 1
+        self.failed_starts = 0
         slot.pid, slot.host = pid, host
         if slot.phase is Phase.STARTING:
             self.free(slot, True, now)
