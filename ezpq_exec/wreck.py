@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from . import verdicts
 from .commands import Settle
@@ -31,7 +31,7 @@ PATIENCE = (
 def settle_all(
     owner: object,
     scheduler: Scheduler,
-    decided: deque[Settle],
+    decided: Iterable[Settle],
     resolver: Resolver,
     why: BaseException,
 ) -> None:
@@ -45,9 +45,9 @@ def settle_all(
         why: what those of jobs raise that have no other end.
     """
     scheduler.paused = True  # whatever it is asked from now on, it starts nothing
-    while decided:
+    for job, outcome in decided:
         with contextlib.suppress(Exception):  # it may be what the defect has to do with
-            resolver.settle(*decided.popleft())
+            resolver.settle(job, outcome)
     open_jobs = _open_jobs_of(owner)
     with contextlib.suppress(Exception):  # its state is not what it should be
         open_jobs += _open(scheduler.unresolved())
@@ -83,7 +83,7 @@ def _fail(jobs: list[Job], resolver: Resolver, why: BaseException) -> None:
                 future.set_exception(why)
 
 
-def end(engine: Engine, mail: Mailbox, answer: Callable[[], object]) -> None:
+def end(engine: Engine, mail: Mailbox[Any], answer: Callable[[], object]) -> None:
     """Kill all its workers, and wait until nothing is left; `answer` who asks something meanwhile.
 
     Raises:
