@@ -43,11 +43,12 @@ def assemble(
         UnsupportedOption: the engine cannot honour one of them.
     """
     capabilities = engine.capabilities
-    if setup.max_worker_memory is not None and not capabilities.recycles:
-        raise UnsupportedOption(
-            "max_worker_memory needs workers that are processes of the executor's own "
-            f"(got {setup.max_worker_memory!r})"
-        )
+    for name in ("max_tasks_per_child", "max_worker_memory"):
+        value = getattr(setup, name)
+        if value is not None and not capabilities.recycles:
+            raise UnsupportedOption(
+                f"{name} needs workers that are processes of the executor's own (got {value!r})"
+            )
     engine.open(setup)
     count = default_workers(engine) if max_workers is None else max_workers
     if capabilities.borrows and idle_timeout is not None:

@@ -114,7 +114,7 @@ class Desk(Loop):
         elif job.options.is_plain and self._offers.are_there and not self._mail.is_unread:
             self._hand_over_here(job)
         else:
-            self._mail.post(self._submitted, job)
+            self._mail.post(job)
 
     def _post_last(self, event: Callable[[float], list[Command]]) -> None:
         """Have the end begin: after the job that this thread submits, if it is a finalizer's doing."""

@@ -46,10 +46,10 @@ from .places import Places
 from .reports import Report, Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
+from .settling import HOLD, Settling
 
 __all__ = ["Loop"]
 
-MOST_UNSETTLED = 16  # jobs that may wait for others before their futures are resolved
 NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
 LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
 
@@ -68,15 +68,13 @@ class Loop:
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
-        self._submitted = scheduler.submitted  # one object, by which its letters are known
-        self._mail = Mailbox(engine.wake)
+        self._mail: Mailbox[Job | tuple[Any, ...]] = Mailbox(engine.wake)  # see `_event_in`
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
-        self._settles: deque[Settle] = deque()
-        self._has_more = False  # the last turn has brought some
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
+        self._settling = Settling(self._resolver.settle)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
         self._done = False
@@ -91,7 +89,7 @@ class Loop:
 
     def post(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """Have `event(*args, now)` happen on the loop, soon."""
-        self._mail.post(event, *args)
+        self._mail.post((event, *args))
 
     def post_next(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """As `post`, on the loop's own thread: once what is under way now has been heard."""
@@ -116,7 +114,7 @@ class Loop:
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
         try:
-            self._settle()
+            self._settling.settle()
             self._resolver.close()
             self._read_mail(time.monotonic())
         finally:
@@ -126,11 +124,12 @@ class Loop:
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        if self._has_more and len(self._settles) < MOST_UNSETTLED:
+        settling = self._settling
+        if settling.may_grow:
             reports = self._engine.wait(0.0)  # there may be others to settle together with these
         if not reports:
             reports = self._sleep()
-        before = len(self._settles)
+        settling.begin_turn()
         now = time.monotonic()
         self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
         commands = self._read_records(now) if self._hands_over else []
@@ -143,10 +142,9 @@ class Loop:
             commands += self._scheduler.tick(now)
         self._obey(commands)
         self._queue(self._scheduler.look_ahead(now))
-        self._has_more = len(self._settles) > before
 
     def _sleep(self) -> Iterable[Report]:
-        """Sleep until something happens; all that is known is settled, and all slots on offer."""
+        """Sleep until something happens; what is known is settled, or soon; all slots are on offer."""
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
@@ -155,7 +153,10 @@ class Loop:
             timeout = NAP if timeout is None else min(timeout, NAP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
-        self._settle()  # as late as can be: whoever is woken by that finds the GIL free
+        if self._may_hold():
+            timeout = HOLD if timeout is None else min(timeout, HOLD)
+        else:
+            self._settling.settle()
         while self._later:
             self.post(*self._later.popleft())
         if not self._mail.fall_asleep():
@@ -164,14 +165,20 @@ class Loop:
         self._mail.wake_up()
         return reports
 
+    def _may_hold(self) -> bool:
+        """Whether what is known can wait for what comes next: jobs wait, and quick ones end."""
+        settling = self._settling
+        return settling.may_grow and self._scheduler.backlog.eligible > 0 and settling.are_quick
+
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler
         commands: list[Command] = []
         jobs: list[Job] = []  # those that came one after another
-        for event, *args in self._mail.read():
-            if event is self._submitted and scheduler.may_stand_behind(args[0]):
-                jobs.append(args[0])
+        for letter in self._mail.read():
+            if type(letter) is Job and scheduler.may_stand_behind(letter):
+                jobs.append(letter)
                 continue
+            event, *args = _event_in(letter, scheduler)
             commands += scheduler.submitted_in_turn(jobs, now)
             jobs.clear()
             for recall in scheduler.recall_all():
@@ -196,7 +203,7 @@ class Loop:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
         for command in commands:  # which grows meanwhile
             if type(command) is Settle:
-                self._settles.append(command)
+                self._settling.add(command)
             elif type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Begin:
@@ -204,12 +211,6 @@ class Loop:
                     command.job.future.begin()
             else:
                 commands += self._do(command)
-
-    def _settle(self) -> None:
-        settles = self._settles
-        while settles:
-            self._resolver.settle(*settles[0])
-            settles.popleft()
 
     def _queue(self, commands: list[Queue]) -> None:
         """Hand jobs over ahead of their turn. From now on, cancelling one takes a letter."""
@@ -273,10 +274,10 @@ class Loop:
         broken.__cause__ = failure
         with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
             self._gate.break_down(broken)
-        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
-        self._settles.clear()
+        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settling.take())]
         jobs += [record.job for record, _ in self._offers.read()]
-        for event, *args in self._mail.read():
+        for letter in self._mail.read():
+            event, *args = _event_in(letter, self._scheduler)
             letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
             jobs += letter_jobs
             if not letter_jobs:
@@ -288,3 +289,8 @@ class Loop:
                 self._resolver.settle(job, verdicts.broken(broken))
         end(self._engine)
         self._done = True
+
+
+def _event_in(letter: Job | tuple[Any, ...], scheduler: Scheduler) -> tuple[Any, ...]:
+    """The event and its arguments; a job alone has been submitted."""
+    return (scheduler.submitted, letter) if isinstance(letter, Job) else letter

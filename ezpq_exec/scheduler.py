@@ -142,11 +142,11 @@ class Scheduler(Overview):
         self, index: int, pid: int | None, now: float, host: str | None = None
     ) -> list[Command]:
         """The worker of a slot waits for its first job."""
-        self.workers["started"] += 1
-        self.failed_starts = 0
         slot = self.slots.get(index)
         if slot is None:
             return []
+        self.workers["started"] += 1
+        self.failed_starts = 0
         slot.pid, slot.host = pid, host
         if slot.phase is Phase.STARTING:
             self.free(slot, True, now)
@@ -180,6 +180,11 @@ class Scheduler(Overview):
             return []
         if job.number != number:
             return self.overtook(slot, number, outcome, now)
+        if ready and self.only_makes_room(job, slot):
+            follower = self.assign(self.backlog.pop(), slot, now)
+            if self.queues and follower.job.options.may_be_queued:
+                self.feed(slot, outcome)
+            return [follower, self.settle(job, outcome, now)]
         begin = self.succeed(slot, outcome)
         if begin is None:
             self.free(slot, ready, now)

@@ -21,7 +21,7 @@ from distributed import Client, Security
 import dasks
 from conftest import eventually, is_gone
 from ezpq_exec import DaskEngine, JobKilled, JobTimeout, PriorityExecutor, WorkerDied
-from ezpq_exec.engines.cluster import liaison, roster
+from ezpq_exec.engines.cluster import following, roster
 from ezpq_exec.engines.cluster.connecting import UnfitError
 from gates import PATIENCE, Gate, hold
 from workload import add, child, die, sleep_for, times_called
@@ -333,7 +333,7 @@ def test_a_failure_that_nobody_thought_of_ends_the_executor(
     async def fail(*_: object) -> None:
         raise ZeroDivisionError("unthought of")
 
-    monkeypatch.setattr(liaison, "installed", fail)
+    monkeypatch.setattr(following, "installed", fail)
     with pytest.raises(ZeroDivisionError, match="unthought of"):
         PriorityExecutor(engine=DaskEngine(dasks.shared().address))
     assert "cannot be followed" in caplog.text

@@ -92,6 +92,15 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert sorted(described) == sorted(ezpq_exec.__all__)
 
 
+def test_an_engine_can_be_written_in_sixty_lines() -> None:
+    page = (DOCS / "writing-an-engine.md").read_text(encoding="utf-8")
+    example = next(block for block in blocks(page) if block.language == "python")
+    lines = [line for line in example.lines if line.strip()]
+    assert any("(Engine):" in line for line in lines)
+    assert len(lines) <= 60
+    assert max(map(len, lines)) <= 100
+
+
 def test_every_attribute_that_a_page_names_is_there() -> None:
     owners: dict[str, Any] = {
         "ex": ezpq_exec.PriorityExecutor,

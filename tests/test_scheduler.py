@@ -791,6 +791,15 @@ def test_last_job_that_expires_closes_at_once() -> None:
     assert Close() in rig.tick(105.0)
 
 
+def test_a_worker_that_is_ready_after_its_slot_was_given_up_counts_for_nothing() -> None:
+    rig = Rig(2, warm=False)
+    for _ in range(2):
+        rig.submit()
+    assert Retire(1) in rig.scheduler.resize(1, rig.now)
+    assert rig.scheduler.ready(1, 1001, rig.now) == []
+    assert rig.scheduler.workers["started"] == 0
+
+
 def test_resizing_after_close_does_nothing() -> None:
     """An engine that was told to close is told nothing more."""
     rig = Rig(2)

@@ -2,9 +2,11 @@
 
 An engine decides nothing. Any thread may call `pack`, `pack_function`, `make_lasting`, `hand_over`,
 `line`, `begun`, `works_here` and `wake`; all else is called by the loop's thread alone. None of them
-blocks but `wait`, and none runs a user's code where it could delay the loop. Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`.
-After `Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by
-itself, and reports it as after `start`.
+blocks but `wait`, and none runs a user's code where it could delay the loop.
+
+Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`. After
+`Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by itself, and
+reports it as after `start`. What is said of a slot that was retired before it was ready is ignored.
 """
 
 from __future__ import annotations
@@ -119,8 +121,10 @@ class Engine(abc.ABC):
     def open(self, setup: Setup) -> None:
         """Be ready for `start`; called once, before all else.
 
+        What the capabilities say that it cannot do is not in `setup`.
+
         Raises:
-            UnsupportedOption: if `setup` asks for what this engine cannot do.
+            UnsupportedOption: if `setup` asks for something else that this engine cannot do.
         """
 
     def capacity(self) -> int | None:
@@ -241,7 +245,7 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def retire(self, slot: int) -> None:
-        """Let the worker of `slot`, which has no job, go; nothing more is reported of it."""
+        """Let the worker of `slot`, which has no job, go."""
 
     @abc.abstractmethod
     def begun(self, slot: int, number: int) -> float | None:

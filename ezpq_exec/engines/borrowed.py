@@ -71,7 +71,7 @@ class BorrowedEngine(Engine):
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
-        for name in ("initializer", "initargs", "max_tasks_per_child"):
+        for name in ("initializer", "initargs"):
             value = getattr(setup, name)
             if value is not None and value != ():
                 raise UnsupportedOption(

@@ -13,11 +13,11 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ..contexts import own_copy
-from ..errors import UnsupportedOption
 from ..inbox import Inbox
-from ..jobs import Call, Outcome, Verdict
+from ..jobs import Call, Outcome
 from ..reports import Finished, Ready, Report, Stopped, Unstartable
 from .base import Capabilities, Engine, Setup
+from .direct import run_here
 
 __all__ = ["ThreadEngine"]
 
@@ -57,11 +57,6 @@ class ThreadEngine(Engine):
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
-        if setup.max_tasks_per_child is not None:
-            raise UnsupportedOption(
-                "max_tasks_per_child needs workers that are processes; those of this engine are "
-                f"threads (got {setup.max_tasks_per_child!r})"
-            )
         self._setup = setup
 
     def pack(self, call: Call, packed_function: Any = None) -> tuple[Call, Context]:
@@ -163,7 +158,7 @@ class ThreadEngine(Engine):
 def _stack(ident: int, frame: FrameType | None) -> str | None:
     """A thread's frames less our own, in the words of `faulthandler`; None if no job has any."""
     lines: list[str] = []
-    while frame is not None and frame.f_code is not _execute.__code__:
+    while frame is not None and frame.f_code is not run_here.__code__:
         code = frame.f_code
         lines.append(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
         frame = frame.f_back
@@ -196,21 +191,6 @@ def _work(worker: _Worker, setup: Setup, inbox: Inbox[Report | _Gone]) -> None:
 def _execute(worker: _Worker, task: _Task) -> Outcome:
     (function, args, kwargs), context = task.payload
     context = own_copy(context, worker.context)
-    cpu = time.thread_time()
     started = time.monotonic()
     worker.begun = (task.number, started)
-    try:
-        value = context.run(function, *args, **kwargs)
-        verdict = Verdict.RETURNED
-    except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
-        value = error
-        verdict = Verdict.RAISED
-    ended = time.monotonic()
-    return Outcome(
-        verdict,
-        value,
-        started=started,
-        ended=ended,
-        cpu_time=time.thread_time() - cpu,
-        exitcode=0 if verdict is Verdict.RETURNED else 1,
-    )
+    return run_here(started, context.run, (function, *args), kwargs)

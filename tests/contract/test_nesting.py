@@ -142,17 +142,27 @@ def nested_hold(gate: str) -> Any:
 
 
 @pytest.mark.needs("whole_tree")
-@pytest.mark.parametrize("way", ["kill", "timeout"])
-def test_an_executor_in_a_job_ends_with_the_job(way: str, make_executor: Maker, gate: Gate) -> None:
+def test_an_executor_in_a_job_that_is_killed_ends_with_it(make_executor: Maker, gate: Gate) -> None:
     """Its workers are gone when the job is known to be."""
-    executor = make_executor(1).options(timeout=None if way == "kill" else 3)
-    future = executor.submit(nested_hold, gate.path)
+    future = make_executor(1).submit(nested_hold, gate.path)
     (inner,) = gate.pids()
-    if way == "kill":
-        assert future.kill()
-    error = future.exception(PATIENCE)
-    assert isinstance(error, JobKilled if way == "kill" else JobTimeout)
+    assert future.kill()
+    assert isinstance(future.exception(PATIENCE), JobKilled)
     assert is_gone(inner)
+
+
+@pytest.mark.needs("whole_tree")
+def test_an_executor_in_a_job_that_times_out_ends_with_it(make_executor: Maker, gate: Gate) -> None:
+    """As above. On a busy host it may need more time to have a job of its own."""
+    executor = make_executor(1)
+    inner: list[str] = []
+    for timeout in (3, 10, 30):
+        future = executor.options(timeout=timeout).submit(nested_hold, gate.path)
+        assert isinstance(future.exception(PATIENCE), JobTimeout)
+        inner = gate.all_heard()
+        if inner:
+            break
+    assert [is_gone(int(pid)) for pid in inner] == [True]
 
 
 @pytest.mark.needs("kills")

@@ -1,7 +1,7 @@
-"""The executor's side of a cluster: a thread with an event loop, which follows the scheduler's roster.
+"""The executor's side of a cluster: a thread with an event loop, and a session with each Dask worker.
 
-It keeps a session with each Dask worker that may be used, and tells the engine of them through an
-inbox. While the scheduler is away it tries again and again, for so long as it may.
+Which Dask workers there are it hears from the scheduler (`following`). It keeps a session with each
+that may be used, and tells the engine of them through an inbox.
 """
 
 from __future__ import annotations
@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from ...inbox import Inbox
-from . import roster
-from .connecting import CONNECT, UnfitError, connected, installed
+from .connecting import CONNECT, UnfitError
+from .following import FIRST_PAUSE, LONGEST_PAUSE, Following, Listed
 from .session import Session, Silence
-from .stream import NotUnderstoodError, Stream
 from .terms import Terms
 
 __all__ = ["Liaison", "News"]
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before something is tried again
 
 _log = logging.getLogger("ezpq_exec")
 
@@ -56,16 +52,13 @@ class Liaison:
         reconnect_timeout: float,
         inbox: Inbox[News],
     ) -> None:
-        self._address = address
+        self._following = Following(address, connection, reconnect_timeout, self)
         self._connection = connection
         self._terms = terms
         self._silence = silence
-        self._reconnect_timeout = reconnect_timeout
         self._inbox = inbox
         self._setup = b""
-        self._heard_at = time.monotonic()  # the scheduler was
-        self._pause = FIRST_PAUSE
-        self._listed: dict[str, dict[str, Any]] = {}
+        self._listed: Listed = {}
         self._sessions: dict[str, Session] = {}  # that were heard of, by address
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._unfit: dict[str, UnfitError] = {}
@@ -86,7 +79,6 @@ class Liaison:
             UnfitError: it is not one that can be used.
         """
         self._setup = setup
-        self._heard_at = time.monotonic()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._work, name="ezpq_exec-dask")
         self._thread.start()
@@ -136,32 +128,13 @@ class Liaison:
             await asyncio.wait(self._keepers.values())
 
     async def _follow(self) -> None:
-        """Hear of the workers from the scheduler; from the next one, if that is gone."""
-        while True:
-            try:
-                await self._subscribe()
-            except UnfitError as failure:
-                self._break(failure)
-                return
-            except OSError as failure:
-                left = self._heard_at + self._reconnect_timeout - time.monotonic()
-                if left <= 0:
-                    self._break(self._away(failure))
-                    return
-                await asyncio.sleep(min(self._pause, left))
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            except Exception as failure:  # a defect of ours: nobody must wait for it for ever
-                _log.critical("the roster of a Dask cluster cannot be followed", exc_info=True)
-                self._break(failure)
-                return
-
-    def _away(self, failure: OSError) -> OSError:
-        error = ConnectionError(
-            f"the Dask scheduler at {self._address} could not be reached for "
-            f"{self._reconnect_timeout:g} s: {failure}"
-        )
-        error.__cause__ = failure
-        return error
+        try:
+            await self._following.run()
+        except (OSError, UnfitError) as failure:
+            self._break(failure)
+        except Exception as failure:  # a defect of ours: nobody must wait for it for ever
+            _log.critical("the roster of a Dask cluster cannot be followed", exc_info=True)
+            self._break(failure)
 
     def _break(self, failure: BaseException) -> None:
         if not self._first.done():
@@ -169,54 +142,40 @@ class Liaison:
         elif not self._closing.is_set():
             self._inbox.put(News("broken", None, (failure,)))
 
-    async def _subscribe(self) -> None:
-        """Follow the roster to its end.
+    # What is heard of the scheduler: see `Listener` --------------------------------------------
 
-        Raises:
-            OSError: that was it; or the scheduler cannot be reached.
-            UnfitError: it is not one that can be used.
-        """
-        limit = min(CONNECT, self._reconnect_timeout)
-        where = f"the Dask scheduler at {self._address}"
-        await installed(
-            self._address, where, self._connection, "run_function", roster.install, limit
-        )
-        subscribe = {"op": roster.SUBSCRIBE}
-        comm = await connected(self._address, self._connection, subscribe, limit)
-        try:
-            stream = Stream(comm, time.monotonic)
-            listed: dict[str, dict[str, Any]] | None = {}
-            while True:
-                try:
-                    messages = await stream.receive()
-                except NotUnderstoodError as failure:
-                    raise UnfitError(f"{where} has another version of ezpq_exec") from failure
-                finally:
-                    self._heard_at = time.monotonic()  # that it ended is heard now
-                self._pause = FIRST_PAUSE
-                for kind, *details in messages:
-                    if listed is not None and kind == "add":
-                        listed[details[0]] = details[1]
-                    elif listed is not None:
-                        self._replace(listed)
-                        listed = None
-                    elif kind == "add":
-                        self._add(*details)
-                    else:
-                        self._remove(*details)
-        finally:
-            comm.abort()
-
-    def _replace(self, listed: dict[str, dict[str, Any]]) -> None:
+    def all_are(self, listed: Listed) -> None:
+        """These are there, and no others."""
         for address in self._listed.keys() - listed.keys():
-            self._remove(address)
+            self.one_left(address)
         for address, worker in listed.items():
-            self._add(address, worker)
+            self.one_came(address, worker)
         if not self._is_known:
             self._is_known = True
             self._loop.call_later(CONNECT, self._settle)
             self._awaited = set(self._keepers)
             self._arrived(None)
+
+    def one_came(self, address: str, worker: dict[str, Any]) -> None:
+        """One more."""
+        self._listed[address] = worker
+        slots = self._terms.slots_of(address, worker)
+        if slots and address not in self._keepers:
+            keeper = asyncio.ensure_future(self._keep(address, worker, slots))
+            self._keepers[address] = keeper
+            keeper.add_done_callback(lambda _: self._kept(address))
+
+    def one_left(self, address: str) -> None:
+        """One less."""
+        self._listed.pop(address, None)
+        self._unfit.pop(address, None)
+        session = self._sessions.get(address)
+        if session is not None:
+            self._inbox.put(News("removed", session))
+        elif address in self._keepers:
+            self._keepers[address].cancel()
+
+    # Sessions -------------------------------------------------------------------------------
 
     def _arrived(self, address: str | None) -> None:
         """It is known of a Dask worker whether it can be used; if of all, `start` may return."""
@@ -228,28 +187,11 @@ class Liaison:
         if not self._first.done():
             self._first.set_result(sum(session.slots for session in self._sessions.values()))
 
-    def _add(self, address: str, worker: dict[str, Any]) -> None:
-        self._listed[address] = worker
-        slots = self._terms.slots_of(address, worker)
-        if slots and address not in self._keepers:
-            keeper = asyncio.ensure_future(self._keep(address, worker, slots))
-            self._keepers[address] = keeper
-            keeper.add_done_callback(lambda _: self._kept(address))
-
     def _kept(self, address: str) -> None:
         """That worker is left; it may have come again meanwhile."""
         del self._keepers[address]
         if address in self._listed and address not in self._unfit:
-            self._add(address, self._listed[address])
-
-    def _remove(self, address: str) -> None:
-        self._listed.pop(address, None)
-        self._unfit.pop(address, None)
-        session = self._sessions.get(address)
-        if session is not None:
-            self._inbox.put(News("removed", session))
-        elif address in self._keepers:
-            self._keepers[address].cancel()
+            self.one_came(address, self._listed[address])
 
     async def _keep(self, address: str, worker: dict[str, Any], slots: int) -> None:
         """Have a session with that worker, and another when one has ended, while it is listed."""

@@ -1,75 +1,23 @@
 """Which slot is on which Dask worker, and what is heard of it, turned into reports. On one thread.
 
-A slot without a place waits for one: there are as many places as the engine says that there are
-slots, so it is a matter of a moment. Of each slot one thing is reported at a time, as in `lives`.
+Of each slot one thing is reported at a time, as in `lives`.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from ... import packing
 from ...reports import Finished, Loss, Lost, Ready, Report, Said, Unstartable
-from .clocks import Clock
+from .places import Places
+from .posts import Post, Site
 from .stream import Message
 
-__all__ = ["Post", "Postings", "Site"]
-
-
-class Site(Protocol):
-    """A Dask worker with an outpost of ours: a `Session`, as far as this goes."""
-
-    clock: Clock
-
-    @property
-    def address(self) -> str:
-        """Its address."""
-
-    @property
-    def host(self) -> str:
-        """Where that is."""
-
-    @property
-    def slots(self) -> int:
-        """How many jobs it runs at once."""
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it was heard of lately."""
-
-    def say(self, *message: Any) -> None:
-        """Send an order."""
-
-
-class Post:
-    """A slot.
-
-    Attributes:
-        site: where its worker is; None while it waits for a place.
-        term: the number of the order by which that was started there.
-        life: its worker's number; 0 while there is none that is ready.
-        number: the job in hand, 0 for none; `sent`: it was sent, `at` that time; `began`: then.
-        gone: the site is no more, as is going to be told.
-    """
-
-    __slots__ = ("at", "began", "gone", "life", "number", "pid", "sent", "site", "slot", "term")
-
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-        self.site: Site | None = None
-        self.term = 0
-        self.life = 0
-        self.pid: int | None = None
-        self.number = 0
-        self.sent = False
-        self.at = 0.0
-        self.began: float | None = None
-        self.gone = False
+__all__ = ["Postings"]
 
 
 class Postings:
@@ -77,28 +25,27 @@ class Postings:
 
     def __init__(self) -> None:
         self._posts: dict[int, Post] = {}
-        self._free: dict[Site, int] = {}  # of the sites that may get more, how many places are left
-        self._waiting: deque[Post] = deque()
-        self._terms = itertools.count(1)
+        self._places = Places()
         self._due: deque[tuple[Post, Callable[[Post], Report | None]]] = deque()
-        self.capacity = 0  # how many jobs may run at once
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may run at once."""
+        return self._places.count
 
     # Orders ---------------------------------------------------------------------------------
 
     def start(self, slot: int) -> None:
         """A slot is to have a worker."""
         self._posts[slot] = Post(slot)
-        self._place(self._posts[slot])
+        self._places.take(self._posts[slot])
 
     def retire(self, slot: int) -> None:
         """A slot is no more."""
         post = self._posts.pop(slot, None)
         if post is None:
             return
-        if post.site is None:
-            self._waiting.remove(post)
-        else:
-            self._leave(post, post.site)
+        self._places.leave(post)
 
     def get(self, slot: int, number: int) -> tuple[Post, Site] | None:
         """The slot, if it has that job in hand, at a site that is there."""
@@ -130,48 +77,19 @@ class Postings:
         if post.sent and post.site is not None:
             post.site.say("run", slot, post.life, number, payload, timeout, memory_limit)
 
-    def _place(self, post: Post) -> None:
-        site = max(self._free, key=lambda site: self._free[site], default=None)
-        if site is None or self._free[site] <= 0:
-            post.site = None
-            self._waiting.append(post)
-            return
-        self._free[site] -= 1
-        post.site, post.term, post.gone = site, next(self._terms), False
-        site.say("start", post.slot, post.term)
-
-    def _leave(self, post: Post, site: Site) -> None:
-        """Its place is another's."""
-        if not post.gone:
-            site.say("retire", post.slot)
-        if site in self._free:
-            self._free[site] += 1
-            if self._waiting:
-                self._place(self._waiting.popleft())
-
     # What the sites say ---------------------------------------------------------------------
 
     def joined(self, site: Site) -> None:
         """A Dask worker more."""
-        self._free[site] = site.slots
-        self.capacity += site.slots
-        for _ in range(min(site.slots, len(self._waiting))):
-            self._place(self._waiting.popleft())
+        self._places.add(site)
 
     def removed(self, site: Site) -> None:
         """A Dask worker is leaving: it gets no more jobs, but goes on with those that it has."""
-        if not self._withdraw(site):
+        if not self._places.withdraw(site):
             return
         for post in self._at(site):
             if not post.number:
                 self._move(post, site)
-
-    def _withdraw(self, site: Site) -> bool:
-        """No more slots go there; whether any did."""
-        if self._free.pop(site, None) is None:
-            return False
-        self.capacity -= site.slots
-        return True
 
     def _move(self, post: Post, site: Site) -> None:
         """A slot without a job goes elsewhere."""
@@ -185,7 +103,7 @@ class Postings:
 
     def gone(self, site: Site, cause: BaseException | None, begun: Collection[int] | None) -> None:
         """A Dask worker is no more; of the jobs that it had these had begun, if anybody knows."""
-        self._withdraw(site)
+        self._places.withdraw(site)
         error = ConnectionError(
             f"the Dask worker at {site.address} is gone: {cause or 'it closed'}"
         )
@@ -208,7 +126,7 @@ class Postings:
         return Lost(post.slot, Loss(begun, time.monotonic(), post.pid, cause=error))
 
     def _replaced(self, post: Post) -> None:
-        self._place(post)
+        self._places.take(post)
 
     def said(self, site: Site, messages: list[Message]) -> list[Message]:
         """These came from there; returned are those that concern no slot."""
@@ -277,7 +195,7 @@ class Postings:
         outcome.ended = site.clock.between(post.at, outcome.ended, now)
         outcome.started = site.clock.between(post.at, outcome.started, outcome.ended)
         post.number = 0
-        is_kept = post.gone or site in self._free
+        is_kept = post.gone or self._places.has(site)
         if not report.ready or not is_kept:
             post.life = 0
         if not is_kept:
@@ -289,12 +207,12 @@ class Postings:
         ended = site.clock.between(post.at, loss.ended, now)
         begun = None if loss.begun is None else site.clock.between(post.at, loss.begun, ended)
         post.number = post.life = 0
-        if site not in self._free and not post.gone:
+        if not self._places.has(site) and not post.gone:
             self._dismiss(post, site)
         return Lost(post.slot, replace(loss, begun=begun, ended=ended))
 
     def _unstartable(self, post: Post, report: Unstartable, site: Site) -> Report:
         del self._posts[post.slot]
-        self._leave(post, site)
+        self._places.leave(post)
         cause: Any = report.cause
         return report._replace(cause=packing.unpack_error(cause))
