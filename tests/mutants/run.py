@@ -29,7 +29,14 @@ from watched import Outcome, watched
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 AT_ONCE = 4  # most tests wait
-WARM = ("_hypothesis_pytestplugin", "cloudpickle", "distributed", "hypothesis.stateful", "loky", "numpy")
+WARM = (
+    "_hypothesis_pytestplugin",
+    "cloudpickle",
+    "distributed",
+    "hypothesis.stateful",
+    "loky",
+    "numpy",
+)
 
 
 def described(patch: Path) -> tuple[str, list[str]]:
@@ -95,7 +102,10 @@ def main(names: list[str]) -> int:
             outcome, took = trial.result()
             is_caught, by = judged(outcome, sound)
             word = "caught  " if is_caught else "SURVIVES"
-            print(f"{word} {patch.stem}: {described(patch)[0]}\n         {by} ({took:.1f} s)", flush=True)
+            print(
+                f"{word} {patch.stem}: {described(patch)[0]}\n         {by} ({took:.1f} s)",
+                flush=True,
+            )
             survivors += not is_caught
     print(f"{len(patches)} planted, {len(patches) - survivors} caught, {survivors} survive")
     return 1 if survivors or unsound or not patches else 0
