@@ -110,7 +110,8 @@ class Decisions:
         if job is not None and job.lane is not None and job.state is State.DONE:
             self.backlog.leave(job)
         if ready:
-            self.deadlines.clear(slot)
+            if slot.alarm is not None:
+                self.deadlines.clear(slot)
             self.slots.move(slot, Phase.IDLE)
             if self.idleness.limit is not None:
                 slot.idle_since = now
@@ -118,6 +119,24 @@ class Decisions:
                     self.deadlines.set(self.idleness, self.idleness.due(slot))
         elif slot.phase is not Phase.STARTING:
             self.slots.move(slot, Phase.STARTING)
+
+    def only_makes_room(self, job: Job, slot: Slot) -> bool:
+        """Whether the end of `job` means no more than that the next one can run in `slot`.
+
+        Then it is as if `slot` became idle, and were taken again at once.
+        """
+        backlog, slots = self.backlog, self.slots
+        return bool(
+            job.state is State.RUNNING
+            and job.condemned is None
+            and job.lane is None
+            and not job.options.retries
+            and backlog.eligible
+            and not (self.paused or backlog.changed or self._ahead)
+            and not (slots.idle or slots.cold)
+            and slots.surplus <= 0
+            and slot.alarm is None
+        )
 
     def await_worker(self, slot: Slot, now: float) -> None:
         """The worker of `slot` is to be ready in time."""

@@ -36,7 +36,6 @@ class JobFuture(LightFuture[T]):
 
     # Of the class, for most never have their own.
     _info: JobInfo | None = None
-    _refused = False  # it was cancelled, and those who wait were told
     _listeners: Sequence[Callable[[Future[T]], object]] = ()
     _starters: Sequence[Callable[[Any], object]] = ()
 
@@ -105,12 +104,6 @@ class JobFuture(LightFuture[T]):
         runs = self.forestall()
         self._tell_start()
         return runs
-
-    def forestall(self) -> bool:
-        """Let nobody cancel the job any more; False if somebody has."""
-        if not self._refused and not self.running():
-            self._refused = not self.set_running_or_notify_cancel()
-        return not self._refused
 
     def _tell_start(self) -> None:
         if self._starters and not self._refused:

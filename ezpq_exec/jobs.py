@@ -89,16 +89,18 @@ class Job:
         "ahead",
         "alarm",
         "announced",
+        "args",
         "attempt",
-        "call",
         "called_off",
         "condemned",
         "cpu_time",
         "ended",
         "exitcode",
+        "function",
         "future",
         "held",
         "host",
+        "kwargs",
         "lane",
         "lost_unbegun",
         "max_rss",
@@ -121,7 +123,7 @@ class Job:
         self, number: int, call: Call, options: Options, payload: Any, submitted: float
     ) -> None:
         self.number = number
-        self.call = call
+        self.function, self.args, self.kwargs = call  # not as one, which is an object more to keep
         self.options = options
         self.priority = options.priority
         self.payload = payload  # the call as the engine takes it; dropped once settled
@@ -161,7 +163,7 @@ class Job:
     @property
     def name(self) -> str:
         """The name it was given, else its function's."""
-        return self.options.name or function_name(self.call.function)
+        return self.options.name or function_name(self.function)
 
 
 def function_name(function: object) -> str:
@@ -257,9 +259,9 @@ def describe(
     return JobInfo(
         id=job.number,
         name=job.name,
-        function=job.call.function,
-        args=job.call.args,
-        kwargs=job.call.kwargs,
+        function=job.function,
+        args=job.args,
+        kwargs=job.kwargs,
         priority=job.priority,
         lane=job.options.lane,
         timeout=job.options.timeout,

@@ -15,7 +15,6 @@ So among jobs of microseconds, one may begin up to `DEPTH` places early.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from .attempts import Attempts
@@ -37,9 +36,8 @@ class Lookahead(Attempts):
     """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
 
     _least_urgent: Any = None  # the worst priority among those queued
-    _most = (
-        DEPTH  # at a worker, for now: to take back what was hardly sent costs more than it gains
-    )
+    # At a worker, for now: to take back what was hardly sent costs more than it gains.
+    _most = DEPTH
 
     def look_ahead(self, now: float) -> list[Queue]:
         """Queue waiting jobs at the workers that have just been quick; the loop is about to sleep."""
@@ -47,27 +45,28 @@ class Lookahead(Attempts):
             return []
         hungry = [slot for slot in dict.fromkeys(self._hungry) if _takes_more(slot)]
         self._hungry.clear()
-        if self.paused or self.slots.surplus > 0:
+        if not hungry or self.paused or self.slots.surplus > 0:
             return []
         self._most = most = min(DEPTH, self._most + MORE)
-        room = sum(max(0, min(slot.depth, most) - len(slot.ahead)) for slot in hungry)
-        places = itertools.cycle(hungry)  # the next job goes to the next worker that has room
-        commands: list[Queue] = []
-        for job in self.backlog.take(room, _can_be_queued):
-            slot = next(slot for slot in places if len(slot.ahead) < min(slot.depth, most))
-            commands.append(self._queue(job, slot, now))
-        return commands
+        places = _in_turn([(slot, min(slot.depth, most) - len(slot.ahead)) for slot in hungry])
+        jobs = self.backlog.take(len(places), _can_be_queued)
+        return self._queue(jobs, places, now) if jobs else []
 
-    def _queue(self, job: Job, slot: Slot, now: float) -> Queue:
-        if not slot.ahead:
-            self._ahead[slot.index] = slot
-            if slot.alarm is None:
-                self.deadlines.set(slot, now + PATIENCE)
-        slot.ahead.append(job)
-        job.ahead = True
-        if len(self._ahead) == len(slot.ahead) == 1 or job.priority > self._least_urgent:
-            self._least_urgent = job.priority
-        return Queue(slot.index, job)
+    def _queue(self, jobs: list[Job], places: list[Slot], now: float) -> list[Queue]:
+        """Queue `jobs`, of which the last is the least urgent, each in its place."""
+        worst = jobs[-1].priority
+        if not self._ahead or worst > self._least_urgent:
+            self._least_urgent = worst
+        commands: list[Queue] = []
+        for job, slot in zip(jobs, places):  # noqa: B905 - there may be fewer jobs
+            if not slot.ahead:
+                self._ahead[slot.index] = slot
+                if slot.alarm is None:
+                    self.deadlines.set(slot, now + PATIENCE)
+            slot.ahead.append(job)
+            job.ahead = True
+            commands.append(tuple.__new__(Queue, (slot.index, job)))  # no more than Queue does
+        return commands
 
     def unqueued(self, index: int, job: Job, now: float) -> list[Command]:
         """The engine would not queue `job`, or somebody has cancelled it meanwhile."""
@@ -132,11 +131,12 @@ class Lookahead(Attempts):
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
         """The job of `slot` has ended: is its worker already at the next? Then begin that."""
         if self.queues:
-            self._feed(slot, outcome.ended - outcome.started)
+            self.feed(slot, outcome)
         return self._begin(slot) if slot.ahead else None
 
-    def _feed(self, slot: Slot, took: float) -> None:
+    def feed(self, slot: Slot, outcome: Outcome) -> None:
         """Let others stand behind the job of `slot`, if the one before it took little time."""
+        took = outcome.ended - outcome.started
         if took < self.quick:
             together = FEW * self.quick
             slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
@@ -147,7 +147,7 @@ class Lookahead(Attempts):
         job = _find(slot, number)
         if job is None:
             return []
-        self._feed(slot, outcome.ended - outcome.started)
+        self.feed(slot, outcome)
         begin = self._begin_aside(job, slot)
         return [begin, *self.conclude(job, outcome, now)]
 
@@ -225,6 +225,12 @@ class Lookahead(Attempts):
     def _forget_if_empty(self, slot: Slot) -> None:
         if not slot.ahead:
             self._ahead.pop(slot.index, None)
+
+
+def _in_turn(rooms: list[tuple[Slot, int]]) -> list[Slot]:
+    """Each slot as often as it has room, one after another."""
+    most = max((room for _, room in rooms), default=0)
+    return [slot for n in range(most) for slot, room in rooms if room > n]
 
 
 def is_simple(job: Job, slot: Slot, number: int) -> bool:

@@ -7,7 +7,6 @@ loop runs no user's code: callbacks, and results whose unpickling could run any,
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -17,7 +16,7 @@ from concurrent.futures import BrokenExecutor
 from functools import partial
 from typing import Any
 
-from . import verdicts
+from . import wreck
 from .commands import (
     Begin,
     Break,
@@ -34,22 +33,23 @@ from .commands import (
     Unpack,
 )
 from .condition import SharedCondition
-from .engines.base import Engine, end
+from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing
-from .jobs import Job, Outcome, State, Verdict
+from .jobs import Job, Outcome, Verdict
 from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
+from .question import Question
 from .reports import Report, Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
+from .settling import HOLD, Settling
 
 __all__ = ["Loop"]
 
-MOST_UNSETTLED = 16  # jobs that may wait for others before their futures are resolved
 NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
 LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
 
@@ -68,17 +68,16 @@ class Loop:
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
-        self._submitted = scheduler.submitted  # one object, by which its letters are known
-        self._mail = Mailbox(engine.wake)
+        self._mail: Mailbox[Job | tuple[Any, ...]] = Mailbox(engine.wake)  # see `_event_in`
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
-        self._settles: deque[Settle] = deque()
-        self._has_more = False  # the last turn has brought some
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
+        self._settling = Settling(self._resolver.settle)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
+        self._questions: set[Question] = set()  # to which there is no answer yet
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -91,7 +90,7 @@ class Loop:
 
     def post(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """Have `event(*args, now)` happen on the loop, soon."""
-        self._mail.post(event, *args)
+        self._mail.post((event, *args))
 
     def post_next(self, event: Callable[..., list[Command]], *args: Any) -> None:
         """As `post`, on the loop's own thread: once what is under way now has been heard."""
@@ -112,25 +111,26 @@ class Loop:
         try:
             while not self._done:
                 self._turn()
+            self._settling.settle()
+            self._resolver.close()
+            self._read_mail(time.monotonic())
+            self._listener.close()
         except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
             _log.critical("the loop failed", exc_info=True)
             self._collapse(failure)
-        try:
-            self._settle()
-            self._resolver.close()
-            self._read_mail(time.monotonic())
         finally:
-            self._listener.close()
+            self._done = True
             self._ended.set()
 
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        if self._has_more and len(self._settles) < MOST_UNSETTLED:
+        settling = self._settling
+        if settling.may_grow:
             reports = self._engine.wait(0.0)  # there may be others to settle together with these
         if not reports:
             reports = self._sleep()
-        before = len(self._settles)
+        settling.begin_turn()
         now = time.monotonic()
         self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
         commands = self._read_records(now) if self._hands_over else []
@@ -143,10 +143,9 @@ class Loop:
             commands += self._scheduler.tick(now)
         self._obey(commands)
         self._queue(self._scheduler.look_ahead(now))
-        self._has_more = len(self._settles) > before
 
     def _sleep(self) -> Iterable[Report]:
-        """Sleep until something happens; all that is known is settled, and all slots on offer."""
+        """Sleep until something happens; what is known is settled, or soon; all slots are on offer."""
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
@@ -155,7 +154,10 @@ class Loop:
             timeout = NAP if timeout is None else min(timeout, NAP)
         if self._hands_over:
             self._offers.put(self._scheduler.on_offer())
-        self._settle()  # as late as can be: whoever is woken by that finds the GIL free
+        if self._may_hold():
+            timeout = HOLD if timeout is None else min(timeout, HOLD)
+        else:
+            self._settling.settle()
         while self._later:
             self.post(*self._later.popleft())
         if not self._mail.fall_asleep():
@@ -164,14 +166,20 @@ class Loop:
         self._mail.wake_up()
         return reports
 
+    def _may_hold(self) -> bool:
+        """Whether what is known can wait for what comes next: jobs wait, and quick ones end."""
+        settling = self._settling
+        return settling.may_grow and self._scheduler.backlog.eligible > 0 and settling.are_quick
+
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler
         commands: list[Command] = []
         jobs: list[Job] = []  # those that came one after another
-        for event, *args in self._mail.read():
-            if event is self._submitted and scheduler.may_stand_behind(args[0]):
-                jobs.append(args[0])
+        for letter in self._mail.read():
+            if type(letter) is Job and scheduler.may_stand_behind(letter):
+                jobs.append(letter)
                 continue
+            event, *args = _event_in(letter, scheduler)
             commands += scheduler.submitted_in_turn(jobs, now)
             jobs.clear()
             for recall in scheduler.recall_all():
@@ -196,7 +204,7 @@ class Loop:
         """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
         for command in commands:  # which grows meanwhile
             if type(command) is Settle:
-                self._settles.append(command)
+                self._settling.add(command)
             elif type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Begin:
@@ -204,12 +212,6 @@ class Loop:
                     command.job.future.begin()
             else:
                 commands += self._do(command)
-
-    def _settle(self) -> None:
-        settles = self._settles
-        while settles:
-            self._resolver.settle(*settles[0])
-            settles.popleft()
 
     def _queue(self, commands: list[Queue]) -> None:
         """Hand jobs over ahead of their turn. From now on, cancelling one takes a letter."""
@@ -268,23 +270,31 @@ class Loop:
         return []
 
     def _collapse(self, failure: BaseException) -> None:
-        """Fail every job that is left, and let go of every worker."""
+        """Fail every job that is left, answer whoever asks, and let go of every worker."""
         broken = BrokenExecutor(f"the executor failed: {failure!r}")
         broken.__cause__ = failure
-        with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
+        with self._gate.lock:  # whoever comes later sees it; whoever came sooner has a future
             self._gate.break_down(broken)
-        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settles)]
-        self._settles.clear()
-        jobs += [record.job for record, _ in self._offers.read()]
-        for event, *args in self._mail.read():
-            letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
-            jobs += letter_jobs
-            if not letter_jobs:
-                with contextlib.suppress(Exception):  # the state is not what it should be
-                    event(*args, time.monotonic())
-        for job in jobs:
-            job.state = State.DONE
-            if job.future is not None:
-                self._resolver.settle(job, verdicts.broken(broken))
-        end(self._engine)
+        self._mail.wake_up()
+        answer = partial(self._answer_all, broken)
+        try:
+            decided = self._settling.take()
+            wreck.settle_all(self, self._scheduler, decided, self._resolver, broken)
+            if not self._done:
+                wreck.end(self._engine, self._mail, answer)
+        except Exception:  # what is left of it is killed when this process ends, at the latest
+            _log.critical("the loop failed, and its engine did not end", exc_info=True)
         self._done = True
+        answer()
+        self._resolver.close()
+        self._listener.close()
+
+    def _answer_all(self, broken: BaseException) -> None:
+        """Answer all questions: it is not known which of them have been lost."""
+        for question in list(self._questions):
+            question.put_last(time.monotonic(), broken)
+
+
+def _event_in(letter: Job | tuple[Any, ...], scheduler: Scheduler) -> tuple[Any, ...]:
+    """The event and its arguments; a job alone has been submitted."""
+    return (scheduler.submitted, letter) if isinstance(letter, Job) else letter

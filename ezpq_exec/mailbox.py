@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Generic, TypeVar
 
 __all__ = ["Mailbox"]
 
+T = TypeVar("T")
 
-class Mailbox:
+
+class Mailbox(Generic[T]):
     """Any thread posts, one reads. No letter is left lying while the reader sleeps.
 
     The reader says that it sleeps, and then looks for letters once more: one that came before is
@@ -20,11 +22,11 @@ class Mailbox:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._letters: deque[tuple[Any, ...]] = deque()
+        self._letters: deque[T] = deque()
         self._sleep: object = None  # while it lasts
         self._rung: object = None  # the sleep that was last ended by ringing
 
-    def post(self, *letter: Any) -> None:
+    def post(self, letter: T) -> None:
         """Leave a letter, and wake the reader if it sleeps."""
         self._letters.append(letter)
         if self._sleep is not self._rung:
@@ -51,7 +53,7 @@ class Mailbox:
         """The reader is awake."""
         self._sleep = None
 
-    def read(self) -> Iterator[tuple[Any, ...]]:
+    def read(self) -> Iterator[T]:
         """Take out the letters, in the order in which they came."""
         while self._letters:
             yield self._letters.popleft()

@@ -43,7 +43,9 @@ _NONE = pickle.dumps(None, PROTOCOL)
 
 # The pickle opcodes that name a class or function, without which unpickling runs no code but
 # pickle's own: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5 writes no other such opcode.
-_NAMES_SOMETHING = re.compile(rb"[\x93\x82\x83\x84]").search
+_NAMING = "\x93\x82\x83\x84"
+_NAMES_SOMETHING = re.compile(b"[%b]" % _NAMING.encode("latin-1")).search
+FEW = 64  # bytes, which are worth a closer look
 
 
 class Keep(Protocol):
@@ -141,16 +143,25 @@ def is_quick(packed: bytes | bytearray | memoryview) -> bool:
     >>> is_quick(pack([1, "two", {"three": 3.0}])), is_quick(pack(ValueError("no")))
     (True, False)
     """
-    return len(packed) <= QUICK_SIZE and _NAMES_SOMETHING(packed) is None
+    return len(packed) <= QUICK_SIZE and names_nothing(packed)
 
 
-def names_nothing(packed: bytes) -> bool:
+def names_nothing(packed: bytes | bytearray | memoryview) -> bool:
     """Whether it is sure to name no class or function; then whoever unpacks it cannot fail.
 
     >>> names_nothing(pack([1, "two"])), names_nothing(pack([ValueError("no")]))
     (True, False)
     """
-    return _NAMES_SOMETHING(packed) is None
+    if _NAMES_SOMETHING(packed) is None:
+        return True
+    return len(packed) <= FEW and not _has_opcode_that_names(packed)
+
+
+def _has_opcode_that_names(packed: bytes | bytearray | memoryview) -> bool:
+    """As the expression, which also finds such bytes within numbers and texts, but exactly."""
+    import pickletools  # which is not needed by all
+
+    return any(opcode.code in _NAMING for opcode, _, _ in pickletools.genops(bytes(packed)))
 
 
 def load_call(

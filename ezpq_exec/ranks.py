@@ -54,7 +54,12 @@ class Ranks(Generic[T]):
     def push(self, rank: Any, number: int, item: T) -> Entry:
         """Add `item`; keep what is returned, to take it out again."""
         entry = [rank, number, item]
-        self._file(entry)
+        row = self._rows.get(rank)
+        if type(row) is deque and row and row[-1][_NUMBER] < number:  # as nearly always
+            row.append(entry)
+            self._living += 1
+        else:
+            self._file(entry)
         return entry
 
     def _file(self, entry: Entry) -> None:

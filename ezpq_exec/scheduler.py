@@ -180,6 +180,11 @@ class Scheduler(Overview):
             return []
         if job.number != number:
             return self.overtook(slot, number, outcome, now)
+        if ready and self.only_makes_room(job, slot):
+            follower = self.assign(self.backlog.pop(), slot, now)
+            if self.queues and follower.job.options.may_be_queued:
+                self.feed(slot, outcome)
+            return [follower, self.settle(job, outcome, now)]
         begin = self.succeed(slot, outcome)
         if begin is None:
             self.free(slot, ready, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, wait
 from typing import Any
 
 import pytest
@@ -28,6 +29,9 @@ class Owner:
         """The job's future was cancelled."""
         self.heard.append("cancelled")
 
+    def check_process(self) -> None:
+        """This process is that of the executor."""
+
 
 def future_of(owner: Owner, *, ahead: bool) -> JobFuture[Any]:
     job = Job(1, Call(abs, (1,), {}), Options(), b"", 0.0)
@@ -53,3 +57,37 @@ def test_a_job_in_a_workers_queue_is_cancelled_only_once_it_is_back(has_begun: b
     assert future.cancel() is not has_begun
     assert future.cancelled() is not has_begun
     assert owner.heard == (["hold"] if has_begun else ["hold", "cancelled"])
+
+
+def attributes_of(future: Future[Any]) -> dict[str, Any]:
+    """All that the stdlib's own future has, as this one says it; but for the condition."""
+    return {name: getattr(future, name) for name in vars(Future()) if name != "_condition"}
+
+
+def test_it_begins_as_the_stdlibs() -> None:
+    """All the attributes are there that the stdlib's methods ask for, with the same values."""
+    assert attributes_of(future_of(Owner(), ahead=False)) == attributes_of(Future())
+
+
+def test_one_that_nobody_waits_for_ends_as_the_stdlibs() -> None:
+    """What is set by us, to be quick, is all that the stdlib's methods set."""
+    ours, theirs = future_of(Owner(), ahead=False), Future[int]()
+    assert ours.forestall()
+    theirs.set_running_or_notify_cancel()
+    assert attributes_of(ours) == attributes_of(theirs)
+    ours.resolve(3)
+    theirs.set_result(3)
+    assert attributes_of(ours) == attributes_of(theirs)
+    assert ours.result() == 3
+    assert wait([ours], timeout=0) == ({ours}, set())
+
+
+def test_what_is_kept_of_one_future_is_not_kept_of_another() -> None:
+    """Callbacks and waiters are those of the one that they were given to."""
+    one, other = future_of(Owner(), ahead=False), future_of(Owner(), ahead=False)
+    heard: list[Any] = []
+    one.add_listener(heard.append)
+    other.resolve(1)
+    assert heard == []
+    one.resolve(2)
+    assert heard == [one]

@@ -22,41 +22,53 @@ class Bell:
 def test_a_reader_that_is_awake_is_not_woken() -> None:
     """A letter to a reader that is awake rings no bell, and is read."""
     bell = Bell()
-    box = Mailbox(bell)
+    box = Mailbox[str](bell)
     box.post("a")
     assert bell.rung == 0
-    assert list(box.read()) == [("a",)]
+    assert list(box.read()) == ["a"]
 
 
 def test_a_sleeper_is_woken() -> None:
     """The first letter that comes while the reader sleeps rings the bell; none is lost."""
     bell = Bell()
-    box = Mailbox(bell)
+    box = Mailbox[str](bell)
     assert box.fall_asleep()
     box.post("a")
     assert bell.rung == 1
     box.post("b")
     box.post("c")
     box.wake_up()
-    assert list(box.read()) == [("a",), ("b",), ("c",)]
+    assert list(box.read()) == ["a", "b", "c"]
+
+
+def test_each_sleep_is_ended_by_a_ring_of_its_own() -> None:
+    """Who has rung for one sleep has not rung for the next."""
+    bell = Bell()
+    box = Mailbox[str](bell)
+    for rung in (1, 2, 3):
+        assert box.fall_asleep()
+        box.post("a")
+        assert bell.rung == rung
+        box.wake_up()
+        assert list(box.read()) == ["a"]
 
 
 def test_a_letter_that_came_too_late_to_be_read_keeps_the_reader_awake() -> None:
     """A letter posted between the last reading and falling asleep is noticed then."""
     bell = Bell()
-    box = Mailbox(bell)
+    box = Mailbox[str](bell)
     assert list(box.read()) == []
     box.post("late")
     assert not box.fall_asleep()
     box.wake_up()
-    assert list(box.read()) == [("late",)]
+    assert list(box.read()) == ["late"]
     assert box.fall_asleep()
 
 
 def test_nothing_is_lost_between_threads() -> None:
     """Every letter of several threads is read, by a reader that sleeps whenever it may."""
     woken = threading.Semaphore(0)
-    box = Mailbox(woken.release)
+    box = Mailbox[int](woken.release)
     each, senders = 2000, 3
 
     def send() -> None:
@@ -88,10 +100,10 @@ def test_a_poster_that_fails_to_ring_leaves_it_to_the_next() -> None:
         if len(rung) == 1:
             raise KeyboardInterrupt
 
-    box = Mailbox(bell)
+    box = Mailbox[str](bell)
     assert box.fall_asleep()
     with pytest.raises(KeyboardInterrupt):
         box.post("a")
     box.post("b")
     assert rung == ["tried", "tried"]
-    assert [*box.read()] == [("a",), ("b",)]
+    assert [*box.read()] == ["a", "b"]

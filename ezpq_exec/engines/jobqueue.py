@@ -65,6 +65,7 @@ def read_into(messages: list[bytes], sock: socket.socket, lookout: Lookout | Non
             try:
                 messages.extend(map(sock.recv, (_MOST,), (_AT_ONCE,)))
             except BlockingIOError:
+                os.sched_yield()
                 continue
             lookout.paid(True)
             return

@@ -123,11 +123,6 @@ class Page:
         started = self._floats[_STARTED]
         return started if self._integers[_BEGUN] == ticket else None
 
-    @property
-    def was_fetched(self) -> bool:
-        """Whether a thread waits, or has waited, for the answer to the last job that was begun."""
-        return self._integers[_DIRECT] == self._integers[_BEGUN] != 0
-
     def close(self) -> None:
         """Unmap."""
         self._integers.release()

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,6 +14,9 @@ if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
 __all__ = ["IN", "OUT", "Switchboard"]
+
+SHORT = 0.001  # seconds: the least that epoll can sleep for
+LOOKOUT = 60e-6  # seconds: about as long as it takes to sleep and to be woken
 
 T = TypeVar("T")
 
@@ -60,12 +64,23 @@ class Switchboard(Generic[T]):
 
     def wait(self, timeout: float | None) -> None:
         """Sleep until something is ready, or `ring`, for `timeout` seconds at most; see to it."""
-        for fd, events in self._epoll.poll(timeout):
+        ready = self._look_out() if timeout and timeout <= SHORT else []
+        for fd, events in ready or self._epoll.poll(timeout):
             if fd == self._bell:
                 os.eventfd_read(fd)
             elif fd in self._handlers:
                 handle, whom = self._handlers[fd]
                 handle(whom, events)
+
+    def _look_out(self) -> list[tuple[int, int]]:
+        """What is ready very soon: whoever waits for so short a time expects something."""
+        end = time.monotonic() + LOOKOUT
+        while time.monotonic() < end:
+            ready = self._epoll.poll(0.0)
+            if ready:
+                return ready
+            os.sched_yield()
+        return []
 
     def ring(self) -> None:
         """End the wait that is under way, or the next; in vain once it is closed."""

@@ -24,7 +24,7 @@ from .. import packing
 from ..contexts import own_copy
 from .arrivals import Arrival
 from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
-from .jobqueue import Lookout, next_message
+from .jobqueue import BRISK, Lookout, next_message
 from .outlet import Outlet, flush
 from .parcels import Parcel
 from .usage import usage
@@ -89,7 +89,7 @@ def serve(
     cpu_before = 0.0
     wire = Wire(sock)
     outlet = Outlet()
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, page, outlet, counter):
+    for frame in _frames(sock) if queue is None else _messages(queue, sock, outlet, counter):
         if frame.kind != Kind.CALL:
             if not _obey(frame, wire, counter):
                 return
@@ -145,20 +145,21 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
 def _messages(
     queue: socket.socket,
     sock: socket.socket,
-    page: Page | None,
     outlet: Outlet,
     counter: Counter | None,
 ) -> Iterator[Frame]:
     """What the parent sends by the queue, and on the stream and as parcels behind it."""
     behind = _frames(sock)
     lookout = Lookout()
+    is_brisk = False  # the last job was, so the next one is likely to be here soon, too
     while True:
-        fetched = page is not None and page.was_fetched
-        frame = next_message(queue, lookout if fetched else None)
+        frame = next_message(queue, lookout if is_brisk else None)
         if frame is None:
             return
         if frame.kind == Kind.CALL:
+            began = time.monotonic()
             yield frame
+            is_brisk = time.monotonic() < began + BRISK
         elif frame.kind == Kind.BEHIND:  # it is large, and is not to be kept here while it is used
             yield from itertools.islice(behind, 1)
         elif frame.kind == Kind.PARCEL and counter is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Maker
 from ezpq_exec import RemoteError, Verdict
-from gates import PATIENCE
+from gates import PATIENCE, Gate, hold
 from workload import (
     TwoArguments,
     WillNotPickle,
@@ -29,6 +29,18 @@ def test_many_results_come_back_each_to_its_own_future(make_executor: Maker) -> 
     executor = make_executor()
     futures = [executor.submit(echo, n) for n in range(500)]
     assert [future.result(PATIENCE) for future in futures] == list(range(500))
+
+
+def test_a_result_is_there_though_others_run_and_wait(make_executor: Maker, gate: Gate) -> None:
+    """However many jobs wait for the one that runs, those that have ended are told of."""
+    executor = make_executor(1).options(retries=1)  # so that none is queued at a worker
+    quick = [executor.submit(echo, n) for n in range(5)]
+    held = executor.submit(hold, gate.path)
+    others = [executor.submit(echo, n) for n in range(100)]
+    assert [future.result(PATIENCE) for future in quick] == list(range(5))
+    gate.open()
+    assert held.result(PATIENCE)
+    assert [future.result(PATIENCE) for future in others] == list(range(100))
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 5_000_000])
