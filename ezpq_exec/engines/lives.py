@@ -77,12 +77,12 @@ class Lives(PicklingEngine):
     def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
         """Take in answers that came together: those of jobs that were queued, as one report."""
         together = len(frames) > 1 and link.ahead and not self._recycles
-        in_turn = link.in_turn(frames) if together else []
-        if in_turn:
-            numbers = [link.end_job() for _ in in_turn]
-            self._report(FinishedInTurn(link.slot, numbers, [outcome_of(each) for each in in_turn]))
+        numbers = link.end_in_turn(frames) if together else []
+        if numbers:
+            outcomes = [outcome_of(frame) for frame in frames[: len(numbers)]]
+            self._report(FinishedInTurn(link.slot, numbers, outcomes))
             self._stop_listening(link)
-        for frame in frames[len(in_turn) :]:
+        for frame in frames[len(numbers) :]:
             self._answer(link, frame)
 
     def _answer(self, link: Link, frame: Frame) -> None:
