@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
@@ -55,6 +56,7 @@ class Link:
         self.slot = slot
         self.ticket = 0
         self.number = 0
+        self.due = 0.0  # when the job is to be killed, if it still runs; 0: never
         self.tasks = 0
         self.is_large = False  # the job went by the stream
         self.outgrown = False  # the worker has more memory than it may keep, and is to get no more
@@ -192,6 +194,12 @@ class Link:
         """Whether jobs may stand behind that of now: all before them are messages of their own."""
         is_in_use = self.number != 0 and self.tasks > 0
         return is_in_use and not (self.is_large or self.line_is_held or self.outgrown)
+
+    def take_up(self, ticket: int, number: int, timeout: float | None) -> None:
+        """A job is in hand from now on, for `timeout` seconds at most."""
+        self.ticket = ticket
+        self.number = number
+        self.due = time.monotonic() + timeout if timeout else 0.0
 
     def end_in_turn(self, frames: list[Frame]) -> list[int]:
         """Jobs have ended: the one in hand, and those that were queued behind it, in turn.
