@@ -35,6 +35,12 @@ TELLING = {
     *("test_closing", "test_ending_all", "test_logs", "test_memory", "test_beginnings"),
 }
 SLOW_TO_START = {"dask"}  # engines that are made ready only if a case of theirs is to run
+# Of what is pure: they start nothing, so that nothing need be made ready for them.
+UNASSISTED = {
+    *("test_attempts", "test_backlog", "test_capacity", "test_condemning", "test_deadlines"),
+    *("test_heap", "test_idleness", "test_lane_backlog", "test_layers", "test_mailbox"),
+    *("test_offers", "test_ranks", "test_scheduler", "test_scheduler_properties", "test_sizing"),
+}
 
 if os.environ.get("PRETEND") == "win32":  # see elsewhere/; this one forks, of which nobody hears
     del ENGINES["borrowed processes"]
@@ -125,6 +131,9 @@ def _warm(request: pytest.FixtureRequest) -> Iterator[None]:
 
     What was imported by then is garbage for no test, so that they need not look through it.
     """
+    if UNASSISTED.issuperset(item.path.stem for item in request.session.items):
+        yield
+        return
     params = [getattr(item, "callspec", None) for item in request.session.items]
     used = {spec.params.get("engine_name") for spec in params if spec is not None}
     for name in ENGINES:
@@ -162,7 +171,7 @@ def descendants() -> set[psutil.Process]:
     return found
 
 
-def eventually(condition: Callable[[], object], within: float = 20.0) -> bool:
+def eventually(condition: Callable[[], object], within: float = min(20.0, PATIENCE)) -> bool:
     """Whether `condition` comes true; to be used for what other processes do only."""
     until = time.monotonic() + within
     while not condition():

@@ -78,7 +78,7 @@ def test_who_is_told_before_coming_does_not_wait(ends: Ends) -> None:
     line = line_of(ends, 7)
     line.hang_up()
     ends[2].ask_directly(8)
-    line.wait(None)
+    line.wait(PATIENCE)
     assert line.over
     assert ends[2].direct == 8
 

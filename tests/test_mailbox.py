@@ -41,6 +41,18 @@ def test_a_sleeper_is_woken() -> None:
     assert list(box.read()) == ["a", "b", "c"]
 
 
+def test_each_sleep_is_ended_by_a_ring_of_its_own() -> None:
+    """Who has rung for one sleep has not rung for the next."""
+    bell = Bell()
+    box = Mailbox[str](bell)
+    for rung in (1, 2, 3):
+        assert box.fall_asleep()
+        box.post("a")
+        assert bell.rung == rung
+        box.wake_up()
+        assert list(box.read()) == ["a"]
+
+
 def test_a_letter_that_came_too_late_to_be_read_keeps_the_reader_awake() -> None:
     """A letter posted between the last reading and falling asleep is noticed then."""
     bell = Bell()

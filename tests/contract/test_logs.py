@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from conftest import Maker
-from ezpq_exec import JobTimeout, PriorityExecutor, UnsupportedOption, WorkerDied
+from conftest import Maker, eventually
+from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor, UnsupportedOption, WorkerDied
+from ezpq_exec.loglistener import EACH, MOST_LEFT
 from gates import PATIENCE, Gate
 from logwork import (
     NAME,
@@ -248,6 +251,40 @@ def test_a_slow_handler_holds_up_those_who_log_and_nobody_else(
         numbers = [int(text.split()[0]) for text in handler.texts]
         assert numbers == list(range(len(numbers)))
         assert int(path.read_text()) <= len(numbers) < 1000
+
+
+def is_stuck(worker: psutil.Process, path: Path) -> bool:
+    """Whether it has logged about all that may wait for the handlers, and sleeps, look by look."""
+    count = path.read_bytes()
+    if int(count or b"0") * (10_000 + EACH) < 0.9 * MOST_LEFT:
+        return False
+    for _ in range(20):
+        if worker.status() != psutil.STATUS_SLEEPING or path.read_bytes() != count:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.mark.needs("relays", "kills", "isolates")
+def test_what_was_sent_before_a_kill_arrives_though_nobody_had_read_it_by_then(
+    make_executor: Maker, gate: Gate, tmp_path: Path
+) -> None:
+    """Its stream is full, since a slow handler has the program read no further."""
+    path = tmp_path / "count"
+    path.touch()
+    with collected(handler=Slow()) as handler:
+        assert isinstance(handler, Slow)
+        executor = make_executor(1)
+        endless = executor.submit(flood_and_count, gate.path, 10_000, str(path))
+        worker = psutil.Process(gate.pids()[0])
+        assert eventually(lambda: is_stuck(worker, path), PATIENCE)
+        endless.kill()
+        assert isinstance(endless.exception(PATIENCE), JobKilled)
+        handler.may.set()
+        executor.shutdown()
+        numbers = [int(text.split()[0]) for text in handler.texts]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= int(path.read_text())
 
 
 @pytest.mark.needs("relays", "isolates")

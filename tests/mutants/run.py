@@ -2,99 +2,113 @@
 
     python tests/mutants/run.py [NAME ...]
 
-Each `*.patch` beside this file is one bug. Its first line says what is wrong, its second which tests
-to run (`tests: PATH ...`): one or two that take seconds, and catch it. A bug that no test catches,
-or a patch that no longer applies, is a failure: exit code 1.
+Each `*.patch` beside this file is one bug. Its first line says what is wrong, its second names the
+tests that must notice (`tests: ID ...`, in quotes where it has spaces). A bug that none of them catches, or a patch that no longer
+applies, is a failure: exit code 1. So is a named test that fails without any bug: all of them are run
+on copies without one, too, and a failure is a catch only where the same test has passed there.
+
+The imports take longer than most of the tests. So what pytest and the tests import is imported once,
+but nothing of the project's own, and each run is a fork that goes on from there.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import importlib
+import multiprocessing
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+from watched import Outcome, watched
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-LIMIT = 300  # seconds for one mutant's tests: a hang is a way of being caught
 AT_ONCE = 4  # most tests wait
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-_HUNG = re.compile(r"\+ Timeout \+")
+WARM = (
+    "_hypothesis_pytestplugin",
+    "cloudpickle",
+    "distributed",
+    "hypothesis.stateful",
+    "loky",
+    "numpy",
+)
 
 
-def judge(patch: Path) -> tuple[bool, str, float]:
-    """Whether `patch` was caught, by what, and after how many seconds."""
+def described(patch: Path) -> tuple[str, list[str]]:
+    """What is wrong, and the tests that must notice."""
+    bug, tests = patch.read_text(encoding="utf-8").splitlines()[:2]
+    return bug.removeprefix("bug: "), shlex.split(tests.removeprefix("tests:"))
+
+
+def tried(tests: list[str], patch: Path | None) -> tuple[Outcome, float]:
+    """What comes of these tests on a copy, with that bug if any; and the seconds that it took."""
     began = time.monotonic()
-    caught, by = try_out(patch)
-    return caught, by, time.monotonic() - began
-
-
-def try_out(patch: Path) -> tuple[bool, str]:
-    """Run the tests on a copy with `patch` applied; whether it was caught, and by what."""
-    _, tests = patch.read_text(encoding="utf-8").splitlines()[:2]
-    with tempfile.TemporaryDirectory(prefix="mutant-") as place:
-        copy = Path(place)
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder, "copy")
         for name in ("ezpq_exec", "tests", "docs"):
-            ignore = shutil.ignore_patterns("__pycache__", "mutants", "benchmarks")
+            ignore = shutil.ignore_patterns("mutants", "benchmarks")
             shutil.copytree(PROJECT / name, copy / name, ignore=ignore)
         shutil.copy(PROJECT / ".pytest.ini", copy)
         (copy / "README.md").touch()
-        applied = subprocess.run(
-            ["git", "apply", "--unsafe-paths", f"--directory={copy}", str(patch)],
-            cwd=copy,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if applied.returncode != 0:
-            return False, f"does not apply: {applied.stderr.strip()}"
-        wanted = tests.removeprefix("tests:").split()
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-        command += ["-o", "timeout=30", *wanted]
-        environ = {**os.environ, "PYTHONPATH": str(copy)}
-        try:
-            run = subprocess.run(
-                command,
-                cwd=copy,
-                env=environ,
-                capture_output=True,
-                text=True,
-                timeout=LIMIT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return True, f"(the tests hang for {LIMIT} s)"
-    if run.returncode == 0:
-        return False, "survives"
-    found = _FAILED.search(run.stdout)
-    if found is None and _HUNG.search(run.stdout + run.stderr):
-        return True, "(a test hangs, and its limit ends it)"
-    if found is None:
-        return False, f"the tests did not run: {(run.stdout + run.stderr)[-500:]}"
-    return True, found[1]
+        trouble = _apply(patch, copy) if patch is not None else ""
+        if trouble:
+            return Outcome(trouble=trouble), time.monotonic() - began
+        outcome = watched(copy, tests, Path(folder, "output"), stops=patch is not None)
+    return outcome, time.monotonic() - began
+
+
+def _apply(patch: Path, copy: Path) -> str:
+    """Apply it; why that was not possible, if so."""
+    command = ["git", "apply", "--unsafe-paths", f"--directory={copy}", str(patch)]
+    applied = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    return f"does not apply: {applied.stderr.strip()}" if applied.returncode else ""
+
+
+def judged(outcome: Outcome, sound: set[str]) -> tuple[bool, str]:
+    """Whether the bug was caught, and by what. `sound`: the tests that pass without it."""
+    if outcome.failed:
+        test, how = next(iter(outcome.failed.items()))
+        by = f"{test}{how and f' ({how})'}"
+        return (True, by) if test in sound else (False, f"fails without it, too: {by}")
+    return False, outcome.trouble or "no test fails"
 
 
 def main(names: list[str]) -> int:
     """Judge all the patches, or those named."""
-    patches = sorted(HERE.glob("*.patch"))
-    if names:
-        patches = [patch for patch in patches if patch.stem in names]
-    survivors = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for patch, (caught, by, took) in zip(patches, pool.map(judge, patches), strict=True):
-            what = patch.read_text(encoding="utf-8").splitlines()[0].removeprefix("bug: ")
+    patches = [patch for patch in sorted(HERE.glob("*.patch")) if not names or patch.stem in names]
+    for name in WARM:
+        importlib.import_module(name)
+    tests = sorted({test for patch in patches for test in described(patch)[1]})
+    parts = [part for first in range(AT_ONCE) if (part := tests[first::AT_ONCE])]
+    with ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("fork")) as pool:
+        controls = [pool.submit(tried, part, None) for part in parts]
+        trials = [pool.submit(tried, described(patch)[1], patch) for patch in patches]
+        unsound = 0
+        sound: set[str] = set()
+        for control in controls:
+            outcome, took = control.result()
+            sound |= outcome.passed
+            print(f"without any bug, {len(outcome.passed)} pass ({took:.1f} s)", flush=True)
+            for what in (*outcome.failed, *filter(None, [outcome.trouble])):
+                print(f"FAILS    without any bug: {what}", flush=True)
+                unsound += 1
+        survivors = 0
+        for patch, trial in zip(patches, trials, strict=True):
+            outcome, took = trial.result()
+            is_caught, by = judged(outcome, sound)
+            word = "caught  " if is_caught else "SURVIVES"
             print(
-                f"{'caught  ' if caught else 'SURVIVES'} {patch.stem}: {what}\n         {by} ({took:.1f} s)",
+                f"{word} {patch.stem}: {described(patch)[0]}\n         {by} ({took:.1f} s)",
                 flush=True,
             )
-            survivors += not caught
+            survivors += not is_caught
     print(f"{len(patches)} planted, {len(patches) - survivors} caught, {survivors} survive")
-    return 1 if survivors or not patches else 0
+    return 1 if survivors or unsound or not patches else 0
 
 
 if __name__ == "__main__":
