@@ -84,6 +84,14 @@ class LightFuture(Future[T]):
             self._owner.remind()
         return condition
 
+    def done(self) -> bool:
+        """Whether it has a result, raises something, or was cancelled."""
+        if (
+            self._lazy_condition is None and self._handover is None
+        ):  # so nothing has been done to it
+            return False
+        return super().done()
+
     def result(self, timeout: float | None = None) -> T:
         """What the job returned, or an exception: its own, or one that says what befell it.
 
