@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
-    from ezpq_exec.engines import worker
     from ezpq_exec.engines.channel import Frame, Kind
     from ezpq_exec.engines.page import Page
     from ezpq_exec.engines.worker import DEADLINE, Alarm
@@ -27,7 +27,7 @@ class Rig:
         memory = Page.allocate()
         self.page = Page(memory)
         os.close(memory)
-        monkeypatch.setattr(worker.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def begin(self, timeout: float, held_up: float = 0.0) -> list[float]:
         """A job begins, and its worker gets no processor for a while; what the keeper is told."""

@@ -9,6 +9,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -233,7 +234,7 @@ def test_a_finalizer_in_the_midst_of_taking_a_segment_gets_none(
 def test_of_two_files_for_output_the_second_may_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first is closed then, and the job is told why it does not run."""
     before = os.listdir("/proc/self/fd")
-    make = capture.tempfile.TemporaryFile
+    make = tempfile.TemporaryFile
     made: list[object] = []
 
     def only_one(**options: Any) -> Any:
@@ -242,7 +243,7 @@ def test_of_two_files_for_output_the_second_may_be_refused(monkeypatch: pytest.M
         made.append(make(**options))
         return made[0]
 
-    monkeypatch.setattr(capture.tempfile, "TemporaryFile", only_one)
+    monkeypatch.setattr(tempfile, "TemporaryFile", only_one)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         capture.Capture()
     assert len(os.listdir("/proc/self/fd")) == len(before)
