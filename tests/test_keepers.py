@@ -261,3 +261,10 @@ def test_what_may_not_be_sent_a_signal_stops_no_keeper(
     tree.send([1, 2], signal.SIGTERM)
     monkeypatch.undo()
     assert sent == [(2, signal.SIGTERM)]
+
+
+def test_what_is_forked_as_its_parent_ends_ends_too() -> None:
+    """There would be nobody to kill it later."""
+    code = "from ezpq_exec.engines import tree\ntree.die_with_parent(1)\nprint('lives')"
+    result = run_script(code)
+    assert (result.returncode, result.stdout) == (1, "")
