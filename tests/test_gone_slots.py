@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,12 +33,13 @@ def lender() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture(params=["processes", "spawned", "threads", "borrowed"])
 def engine(request: pytest.FixtureRequest, lender: ThreadPoolExecutor) -> Iterator[Any]:
     """An open engine without any slot."""
-    made = {
+    kinds: dict[str, Callable[[], Any]] = {
         "processes": lambda: choose("processes"),
         "spawned": SpawnedEngine,
         "threads": ThreadEngine,
         "borrowed": lambda: BorrowedEngine(lender),
-    }[request.param]()
+    }
+    made = kinds[request.param]()
     made.open(Setup())
     yield made
     made.close()
