@@ -21,7 +21,7 @@ from ezpq_exec import JobTimeout, PriorityExecutor, Verdict, WorkerDied
 from ezpq_exec.engines import choice
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.jobs import Call
-from ezpq_exec.reports import Finished, Lost, Ready, Report, Stopped
+from ezpq_exec.reports import Finished, Lost, Ready, Stopped
 from gates import PATIENCE, Gate, hold
 from workload import forever
 
