@@ -82,9 +82,7 @@ class Link:
         self.lookout = Lookout()
         self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
         self.keeper: int | None = None  # its pidfd
-        self.forced: tuple[int, str | None] | None = (
-            None  # killed, keeper and all: when at what, why
-        )
+        self.forced: tuple[int, str | None] | None = None  # killed with its keeper: at what, why
         self.spoilt: BaseException | None = None  # why there is no talking to its worker
         self.unborn: BaseException | None = None  # why there is none
         self.root = roots.shared()
