@@ -6,7 +6,6 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from . import ending, exits
@@ -18,14 +17,11 @@ from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
 from .offers import Handover
 from .places import Places
+from .question import NotYetError, Question
 from .scheduler import Scheduler
 from .whereabouts import Inquiry, JobStack, collect
 
 __all__ = ["Desk"]
-
-
-class _NotYetError(Exception):
-    """The question can be answered in the loop's next turn."""
 
 
 class Desk(Loop):
@@ -37,33 +33,28 @@ class Desk(Loop):
         self._put_off: list[Callable[[float], list[Command]]] = []
         exits.register(self)
 
-    def ask(self, question: Callable[[float], tuple[Any, list[Command]]]) -> Any:
+    def ask(
+        self, question: Callable[[float], tuple[Any, list[Command]]], *, changes: bool = False
+    ) -> Any:
         """Have a question put to the scheduler on the loop, and wait for the answer."""
-        answer: Future[Any] = Future()
-
-        def put(now: float) -> list[Command]:
-            try:
-                value, commands = question(now)
-            except _NotYetError:
-                self.post_next(put)
-                return []
-            except Exception as error:  # the question's fault, so the asker's to hear of
-                answer.set_exception(error)
-                return []
-            answer.set_result(value)
-            return commands
-
         if not self.may_wait:
             raise RuntimeError(
                 "this cannot be asked from here: a finalizer or the like runs in the midst of the "
                 "executor's own work, which cannot wait for itself"
             )
-        self.tell(put)
-        if self._done:  # the scheduler is nobody's now, and can be asked here
-            self._ended.wait()
-            self._thread.join()
-            self._read_mail(time.monotonic())
-        return answer.result()
+        self._gate.check_process()
+        asked = Question(question, self.post_next, changes)
+        self._questions.add(asked)
+        try:
+            if not self._done:
+                self.post(asked.put)
+            if self._done:  # the scheduler is nobody's now, and can be asked here
+                self._ended.wait()
+                self._thread.join()
+                asked.put_last(time.monotonic(), RuntimeError("the executor has ended"))
+            return asked.answer()
+        finally:
+            self._questions.discard(asked)
 
     @property
     def may_wait(self) -> bool:
@@ -219,7 +210,7 @@ class Desk(Loop):
                 if job.future is not None and job.future.done():
                     return False, []
                 if job.stands_ahead and self._engine.capabilities.kills:
-                    raise _NotYetError  # begun, as the answer of the job before it is about to say
+                    raise NotYetError  # begun, as the answer of the job before it is about to say
                 commands = self._scheduler.kill(job, now)
             doomed = job.condemned is not None and not (job.state is State.DONE and not commands)
             return doomed, commands
@@ -229,7 +220,7 @@ class Desk(Loop):
             # What was told to run may be in a letter that the loop has not read.
             runs = job.announced or job.state is not State.WAITING
             return job.state is not State.DONE and (not runs or self._engine.capabilities.kills)
-        return bool(self.ask(question))
+        return bool(self.ask(question, changes=True))
 
     def _give_up(self, job: Job, now: float) -> list[Command]:
         if job.stands_ahead:  # begun, or as good as that
@@ -245,7 +236,7 @@ class Desk(Loop):
             commands = self._scheduler.reprioritized(job, priority, now)
             return job.state is State.WAITING and not job.ahead, commands
 
-        return bool(self.ask(question))
+        return bool(self.ask(question, changes=True))
 
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""

@@ -7,7 +7,6 @@ loop runs no user's code: callbacks, and results whose unpickling could run any,
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -17,7 +16,7 @@ from concurrent.futures import BrokenExecutor
 from functools import partial
 from typing import Any
 
-from . import verdicts
+from . import wreck
 from .commands import (
     Begin,
     Break,
@@ -34,15 +33,16 @@ from .commands import (
     Unpack,
 )
 from .condition import SharedCondition
-from .engines.base import Engine, end
+from .engines.base import Engine
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing
-from .jobs import Job, Outcome, State, Verdict
+from .jobs import Job, Outcome, Verdict
 from .loglistener import LogListener
 from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
+from .question import Question
 from .reports import Report, Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
@@ -77,6 +77,7 @@ class Loop:
         self._settling = Settling(self._resolver.settle)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
+        self._questions: set[Question] = set()  # to which there is no answer yet
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
@@ -110,15 +111,15 @@ class Loop:
         try:
             while not self._done:
                 self._turn()
-        except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
-            _log.critical("the loop failed", exc_info=True)
-            self._collapse(failure)
-        try:
             self._settling.settle()
             self._resolver.close()
             self._read_mail(time.monotonic())
-        finally:
             self._listener.close()
+        except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
+            _log.critical("the loop failed", exc_info=True)
+            self._collapse(failure)
+        finally:
+            self._done = True
             self._ended.set()
 
     def _turn(self) -> None:
@@ -269,26 +270,29 @@ class Loop:
         return []
 
     def _collapse(self, failure: BaseException) -> None:
-        """Fail every job that is left, and let go of every worker."""
+        """Fail every job that is left, answer whoever asks, and let go of every worker."""
         broken = BrokenExecutor(f"the executor failed: {failure!r}")
         broken.__cause__ = failure
-        with self._gate.lock:  # whoever comes later sees it, whoever came sooner is in the mail
+        with self._gate.lock:  # whoever comes later sees it; whoever came sooner has a future
             self._gate.break_down(broken)
-        jobs = [*self._scheduler.unresolved(), *(settle.job for settle in self._settling.take())]
-        jobs += [record.job for record, _ in self._offers.read()]
-        for letter in self._mail.read():
-            event, *args = _event_in(letter, self._scheduler)
-            letter_jobs = [job for arg in args if isinstance(job := getattr(arg, "job", arg), Job)]
-            jobs += letter_jobs
-            if not letter_jobs:
-                with contextlib.suppress(Exception):  # the state is not what it should be
-                    event(*args, time.monotonic())
-        for job in jobs:
-            job.state = State.DONE
-            if job.future is not None:
-                self._resolver.settle(job, verdicts.broken(broken))
-        end(self._engine)
+        self._mail.wake_up()
+        answer = partial(self._answer_all, broken)
+        try:
+            decided = self._settling.take()
+            wreck.settle_all(self, self._scheduler, decided, self._resolver, broken)
+            if not self._done:
+                wreck.end(self._engine, self._mail, answer)
+        except Exception:  # what is left of it is killed when this process ends, at the latest
+            _log.critical("the loop failed, and its engine did not end", exc_info=True)
         self._done = True
+        answer()
+        self._resolver.close()
+        self._listener.close()
+
+    def _answer_all(self, broken: BaseException) -> None:
+        """Answer all questions: it is not known which of them have been lost."""
+        for question in list(self._questions):
+            question.put_last(time.monotonic(), broken)
 
 
 def _event_in(letter: Job | tuple[Any, ...], scheduler: Scheduler) -> tuple[Any, ...]:

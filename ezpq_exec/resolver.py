@@ -57,10 +57,14 @@ class Resolver:
         """Whether this is the thread that unpickles, or one that is sending a courier something."""
         return self._decoder.is_here or self._callbacks.is_held
 
-    def close(self) -> None:
-        """Resolve what is left; callbacks go on until they are through."""
+    def deliver(self) -> None:
+        """Resolve all that is still to be unpickled; from now on that is done at once, and here."""
         self._decoder.close()
         self._decoder.join()
+
+    def close(self) -> None:
+        """Resolve what is left; callbacks go on until they are through."""
+        self.deliver()
         self._callbacks.close()
 
     def join(self) -> None:
@@ -72,7 +76,7 @@ class Resolver:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
         if outcome.packed or outcome.output is not None:
             if outcome.output is not None or not packing.is_quick(outcome.value):
-                self._decoder.send(functools.partial(self._resolve, job, outcome))
+                self._decoder.send(functools.partial(self._resolve_there, job, outcome))
                 return
             if outcome.verdict is Verdict.RETURNED:
                 outcome.value = packing.unpack(outcome.value)
@@ -100,12 +104,23 @@ class Resolver:
 
         self._decoder.send(errand)
 
+    def _resolve_there(self, job: Job, outcome: Outcome) -> None:
+        """Resolve on the courier. What fails there, but for users' classes, only its log would tell."""
+        try:
+            self._resolve(job, outcome)
+        except BaseException as failure:
+            future, job.future = job.future, None
+            if future is not None and not future.done():
+                future.set_exception(failure)
+            raise
+
     def _resolve(self, job: Job, outcome: Outcome) -> None:
         future = job.future
         if future is None:
             raise AssertionError(f"{job!r} is resolved twice")
-        job.future = job.payload = None
+        job.payload = None
         if future.was_resolved_alone():
+            job.future = None
             return
         value, verdict = self._read(job, outcome)
         if self._places is not None:
@@ -120,6 +135,7 @@ class Resolver:
             future.resolve(value)
         elif verdict is not Verdict.CANCELLED:
             future.set_exception(_after(outcome.context, value))
+        job.future = None  # not before: whoever has to find what was left undone finds it by this
 
     def _read(self, job: Job, outcome: Outcome) -> tuple[Any, Verdict]:
         if outcome.output is not None:

@@ -18,7 +18,7 @@ LAYERS = [
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
     "decisions attempts lookahead promises overview scheduler ending stats named packing contexts batching inbox exitorder",
     "engines.*",
-    "courier loglistener exits mailbox places gate condition offers handed resolver settling hearing loop whereabouts desk",
+    "courier loglistener exits mailbox places gate condition offers handed resolver settling hearing question wreck loop whereabouts desk",
     "excerpt extras progress",
     "lightfuture future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",

@@ -50,8 +50,10 @@ class Capture:
 
     def read(self) -> tuple[str, str]:
         """What was written to stdout and to stderr so far; then they are closed."""
-        out, err = (_end_of(file.fileno()) for file in self._files)
-        self.close()
+        try:
+            out, err = (_end_of(file.fileno()) for file in self._files)
+        finally:
+            self.close()
         return out, err
 
     def close(self) -> None:

@@ -77,7 +77,10 @@ class Dump:
         if _is_stopped(pid):
             return
         if not self.is_due:
-            os.kill(pid, _SIGNAL)
+            try:
+                os.kill(pid, _SIGNAL)
+            except OSError:  # it is gone, or is another user's by now: its stacks are not to be had
+                return
             self.is_due = True
         until = time.monotonic() + _LONGEST_WAIT
         poll = select.poll()
@@ -131,8 +134,16 @@ def _outermost() -> str:
 
 
 def _is_stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-        return stat.read().rpartition(")")[2].split()[0] in "Tt"
+    """Whether it cannot answer before it is continued; False where that is not to be seen.
+
+    It is not, if the process is gone, or `/proc` is mounted with `hidepid` and it has become another
+    user's. It is asked then, and waited for as long as for any other.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
 
 
 def _is_readable(descriptor: int) -> bool:

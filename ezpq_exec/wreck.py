@@ -1,0 +1,104 @@
+"""When a defect of ours has struck the loop: nobody may be left waiting for what it was about to do.
+
+Wherever in a turn that was, a job may be in no list any more: taken from the mail, or settled by a
+decision that the loop has not heard. So all jobs whose futures are open are looked for in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import verdicts
+from .commands import Settle
+from .engines.base import Engine
+from .jobs import Job, State, Verdict
+from .mailbox import Mailbox
+from .reports import Stopped
+from .resolver import Resolver
+from .scheduler import Scheduler
+
+__all__ = ["PATIENCE", "end", "settle_all"]
+
+PATIENCE = (
+    30.0  # seconds; where jobs cannot be killed, they may take longer, and go on by themselves
+)
+
+
+def settle_all(
+    owner: object,
+    scheduler: Scheduler,
+    decided: Iterable[Settle],
+    resolver: Resolver,
+    why: BaseException,
+) -> None:
+    """Resolve every future of `owner`: as was decided, or else with `why`.
+
+    Args:
+        owner: the loop.
+        scheduler: knows of most jobs; of those that the program has frozen, the collector does not.
+        decided: what it had yet to pass on.
+        resolver: by which futures are resolved.
+        why: what those of jobs raise that have no other end.
+    """
+    scheduler.paused = True  # whatever it is asked from now on, it starts nothing
+    for job, outcome in decided:
+        with contextlib.suppress(Exception):  # it may be what the defect has to do with
+            resolver.settle(job, outcome)
+    open_jobs = _open_jobs_of(owner)
+    with contextlib.suppress(Exception):  # its state is not what it should be
+        open_jobs += _open(scheduler.unresolved())
+    _fail([job for job in open_jobs if job.state is not State.DONE], resolver, why)
+    resolver.deliver()  # those that are settled may be there
+    _fail(_open_jobs_of(owner), resolver, why)
+
+
+def _open_jobs_of(owner: object) -> list[Job]:
+    jobs = [thing for thing in gc.get_objects() if type(thing) is Job]
+    return [job for job in _open(jobs) if job.future is not None and job.future.owner is owner]
+
+
+def _open(jobs: Iterable[Job]) -> list[Job]:
+    """Those whose future is to be resolved; that a cancelled one is, some may not have heard."""
+    return [
+        job
+        for job in jobs
+        if job.future is not None and (job.future.cancelled() or not job.future.done())
+    ]
+
+
+def _fail(jobs: list[Job], resolver: Resolver, why: BaseException) -> None:
+    for job in jobs:
+        future = job.future
+        if future is None:
+            continue  # it is twice in the list
+        job.state, job.verdict, job.ahead = State.DONE, Verdict.BROKEN, False
+        try:
+            resolver.settle(job, verdicts.broken(why))
+        except Exception:  # it may be the resolver that has the defect
+            if not future.done():
+                future.set_exception(why)
+
+
+def end(engine: Engine, mail: Mailbox[Any], answer: Callable[[], object]) -> None:
+    """Kill all its workers, and wait until nothing is left; `answer` who asks something meanwhile.
+
+    Raises:
+        TimeoutError: its end does not come. The engine, too, may have been struck.
+    """
+    until = time.monotonic() + PATIENCE
+    engine.close(kill=True)
+    ended = False
+    while not ended:
+        for _ in mail.read():
+            pass  # whoever asks has noted it elsewhere, too
+        answer()
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"the engine did not end within {PATIENCE:g} s")
+        reports = engine.wait(left if mail.fall_asleep() else 0.0)
+        mail.wake_up()
+        ended = any(isinstance(report, Stopped) for report in reports)
