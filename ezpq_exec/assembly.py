@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from .scheduler import Scheduler
 __all__ = ["Parts", "assemble"]
 
 GRACE = 1.0  # seconds by which an engine's own deadlines may be missed before the parent acts
+
+_used: weakref.WeakSet[Engine] = weakref.WeakSet()  # what has been opened, or was to be
 
 
 class Parts(NamedTuple):
@@ -41,24 +44,13 @@ def assemble(
 
     Raises:
         UnsupportedOption: the engine cannot honour one of them.
+        ValueError: it has served another executor.
     """
     capabilities = engine.capabilities
-    for name in ("max_tasks_per_child", "max_worker_memory"):
-        value = getattr(setup, name)
-        if value is not None and not capabilities.recycles:
-            raise UnsupportedOption(
-                f"{name} needs workers that are processes of the executor's own (got {value!r})"
-            )
+    _check(engine, setup, idle_timeout)
+    _used.add(engine)
     engine.open(setup)
     count = default_workers(engine) if max_workers is None else max_workers
-    if capabilities.borrows and idle_timeout is not None:
-        raise UnsupportedOption(
-            f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
-        )
-    if setup.relays_logs and not capabilities.relays:
-        raise UnsupportedOption(
-            "relay_logs=True needs an engine that hears what its workers log, which this one does not"
-        )
     scheduler = Scheduler(
         min(count, engine.capacity() or 0) if capabilities.follows else count,
         can_kill=capabilities.kills,
@@ -79,6 +71,26 @@ def assemble(
         raise
     intake = Intake(engine, loop) if places is None else BoundedIntake(engine, loop, places)
     return Parts(count, capabilities, scheduler, loop, intake)
+
+
+def _check(engine: Engine, setup: Setup, idle_timeout: float | None) -> None:
+    """See that this engine can do what is asked, before it is opened."""
+    if engine in _used:
+        raise ValueError(f"engine must be a new one for each executor; {engine!r} has served one")
+    for name in ("max_tasks_per_child", "max_worker_memory"):
+        value = getattr(setup, name)
+        if value is not None and not engine.capabilities.recycles:
+            raise UnsupportedOption(
+                f"{name} needs workers that are processes of the executor's own (got {value!r})"
+            )
+    if engine.capabilities.borrows and idle_timeout is not None:
+        raise UnsupportedOption(
+            f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
+        )
+    if setup.relays_logs and not engine.capabilities.relays:
+        raise UnsupportedOption(
+            "relay_logs=True needs an engine that hears what its workers log, which this one does not"
+        )
 
 
 def _unready(capabilities: Capabilities) -> Callable[[BaseException], BaseException]:

@@ -64,6 +64,7 @@ class Lookahead(Attempts):
                 if slot.alarm is None:
                     self.deadlines.set(slot, now + PATIENCE)
             slot.ahead.append(job)
+            slot.is_fresh = True
             job.ahead = True
             commands.append(tuple.__new__(Queue, (slot.index, job)))  # no more than Queue does
         return commands
@@ -83,11 +84,14 @@ class Lookahead(Attempts):
         return not self._ahead or job.priority >= self._least_urgent
 
     def recall_all(self) -> list[Recall]:
-        """Take everything back, for something is to be decided."""
-        if self._ahead:
+        """Take everything back, for something is to be decided; what was left last time has begun."""
+        fresh = [slot for slot in self._ahead.values() if slot.is_fresh]
+        if fresh:
             self._most //= 2
-        self._recalling.update(self._ahead)
-        return [Recall(index) for index in self._ahead]
+        for slot in fresh:
+            slot.is_fresh = False
+            self._recalling.add(slot.index)
+        return [Recall(slot.index) for slot in fresh]
 
     def recalled(self, index: int, numbers: list[int], now: float) -> list[Command]:
         """These jobs were taken back; what else was queued has begun."""

@@ -143,7 +143,9 @@ def is_quick(packed: bytes | bytearray | memoryview) -> bool:
     >>> is_quick(pack([1, "two", {"three": 3.0}])), is_quick(pack(ValueError("no")))
     (True, False)
     """
-    return len(packed) <= QUICK_SIZE and names_nothing(packed)
+    if len(packed) > QUICK_SIZE:
+        return False
+    return _NAMES_SOMETHING(packed) is None or names_nothing(packed)
 
 
 def names_nothing(packed: bytes | bytearray | memoryview) -> bool:

@@ -32,6 +32,7 @@ class Slot:
         "host",
         "idle_since",
         "index",
+        "is_fresh",
         "job",
         "phase",
         "pid",
@@ -44,6 +45,7 @@ class Slot:
         self.job: Job | None = None
         self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
         self.depth = 0  # how many those may be
+        self.is_fresh = False  # some were put there since they were last taken back
         self.pid: int | None = None
         self.host: str | None = None  # where its worker is, if that is elsewhere
         self.idle_since = 0.0  # of use while it is idle

@@ -136,7 +136,9 @@ def condemned(job: Job, loss: Loss) -> Outcome:
         text = f"the worker of {_label(job)} died (pid {loss.pid}): its keeper was lost"
     if loss.signal == "SIGKILL":  # and not by us: the system's own killer leaves no other trace
         text += ", perhaps killed by the system for lack of memory"
-    if loss.cause is not None and loss.pid is not None:
+    if isinstance(loss.cause, ConnectionError) and loss.pid is not None:
+        text = f"the worker of {_label(job)} was lost (pid {loss.pid}): {loss.cause}"
+    elif loss.cause is not None and loss.pid is not None:
         text = f"the worker of {_label(job)} was ended (pid {loss.pid}), since what it sent"
         text += f" could not be read: {loss.cause!r}"
     elif loss.cause is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import Maker
 from ezpq_exec import PriorityExecutor, UnsupportedOption, as_completed
+from ezpq_exec.engines.choice import choose
 from gates import PATIENCE, Gate, hold
 from workload import WillNotPickle, add, echo
 
@@ -79,6 +80,15 @@ def test_an_engine_that_cannot_recycle_refuses_to(make_executor: Maker) -> None:
     raises(
         UnsupportedOption, "max_tasks_per_child", 2, lambda: make_executor(max_tasks_per_child=2)
     )
+
+
+def test_an_engine_serves_one_executor(new_engine: Callable[[], Any]) -> None:
+    """Neither at once nor one after another does it serve two."""
+    engine = choose(new_engine())
+    with PriorityExecutor(1, engine=engine) as executor:
+        raises(ValueError, "engine", engine, lambda: PriorityExecutor(1, engine=engine))
+        assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+    raises(ValueError, "engine", engine, lambda: PriorityExecutor(1, engine=engine))
 
 
 @pytest.mark.needs("isolates")

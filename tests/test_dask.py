@@ -19,9 +19,10 @@ import pytest
 from distributed import Client, Security
 
 import dasks
+import ezpq_exec
 from conftest import eventually, is_gone
 from ezpq_exec import DaskEngine, JobKilled, JobTimeout, PriorityExecutor, WorkerDied
-from ezpq_exec.engines.cluster import following, roster
+from ezpq_exec.engines.cluster import following, roster, session
 from ezpq_exec.engines.cluster.connecting import UnfitError
 from gates import PATIENCE, Gate, hold
 from workload import add, child, die, sleep_for, times_called
@@ -189,6 +190,7 @@ def test_a_job_on_a_dask_worker_that_is_killed_fails_and_has_run_once(
     assert isinstance(error, WorkerDied)
     assert error.pid == pid
     assert "the Dask worker at tcp://127.0.0.1" in str(error.__cause__)
+    assert f"was lost (pid {pid}): the Dask worker at" in str(error)
     assert eventually(lambda: is_gone(pid))
     own("--name", mine.name, threads=1)
     assert waiting.result(PATIENCE) == 3
@@ -327,6 +329,28 @@ def test_a_scheduler_with_another_version_is_said_at_once(monkeypatch: pytest.Mo
         PriorityExecutor(engine=DaskEngine(dasks.shared().address))
 
 
+def test_of_another_version_it_is_said_which_is_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ezpq_exec.__version__
+    monkeypatch.setattr(ezpq_exec, "__version__", "9.9")
+    with pytest.raises(UnfitError, match=f"another version, {there}; .* in this version, 9.9"):
+        PriorityExecutor(engine=DaskEngine(dasks.shared().address))
+
+
+def test_dask_workers_that_speak_otherwise_are_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    async def fail(address: str, *_: object) -> None:
+        asked.append(address)
+        raise ZeroDivisionError("unthought of")
+
+    monkeypatch.setattr(session, "installed", fail)
+    with pytest.raises(UnfitError, match="cannot be used: ZeroDivisionError"):
+        PriorityExecutor(engine=DaskEngine(dasks.shared().address))
+    assert len(asked) == len(set(asked)) > 0
+
+
 def test_a_failure_that_nobody_thought_of_ends_the_executor(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -362,6 +386,21 @@ def test_a_scheduler_that_comes_back_is_found_again(make: Make, gate: Gate) -> N
         cluster.start_scheduler()
         cluster.add_worker(threads=1)
         assert waiting.result(PATIENCE) == 3
+        executor.shutdown()
+
+
+def test_a_scheduler_that_stops_without_a_word_counts_as_away() -> None:
+    """Neither an executor nor one that is being opened waits for it for ever."""
+    with dasks.cluster() as cluster:
+        executor = PriorityExecutor(engine=DaskEngine(cluster.address, reconnect_timeout=5.0))
+        job = executor.submit(add, 1, 2)
+        assert cluster.scheduler is not None
+        cluster.scheduler.send_signal(signal.SIGSTOP)
+        with pytest.raises(ConnectionError, match="could not be reached for 1 s"):
+            PriorityExecutor(engine=DaskEngine(cluster.address, reconnect_timeout=1.0))
+        error = job.exception(PATIENCE)
+        assert isinstance(error, BrokenExecutor)
+        assert "could not be reached for 5 s" in str(error)
         executor.shutdown()
 
 

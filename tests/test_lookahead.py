@@ -156,6 +156,18 @@ def test_a_more_urgent_job_goes_first() -> None:
     assert runs(rig.finish(running)) == [new]
 
 
+def test_what_was_not_had_back_is_not_asked_for_again() -> None:
+    """It has begun. Only when others have been queued is there something to be had."""
+    rig = Rig()
+    running, queued = rig.fed(3)
+    assert rig.scheduler.recall_all() == [Recall(0)]
+    rig.recall(0, *queued[1:])  # the worker has taken the first
+    assert rig.scheduler.recall_all() == []
+    rig.finish(running)
+    assert rig.look() != []
+    assert rig.scheduler.recall_all() == [Recall(0)]
+
+
 def test_an_equal_may_stand_behind() -> None:
     """Nothing is taken back for one that would wait longer anyway."""
     rig = Rig()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import multiprocessing
 import pickle
 import threading
 import time
@@ -316,3 +317,65 @@ def test_of_an_outpost_that_is_over_what_had_begun_is_known_and_nothing_else_is_
     gc.collect()
     assert known() is None
     assert asyncio.run(place.bid_farewell("another")) is None
+
+
+class Talker:
+    """A connection over which somebody speaks on when all is over, before it ends."""
+
+    def __init__(self, place: garrison.Garrison) -> None:
+        self._place = place
+        self.reads = 0
+
+    async def write(self, message: object) -> None: ...
+
+    async def read(self) -> tuple[float, bool, bytes]:
+        self.reads += 1
+        if self.reads > 3:
+            raise ConnectionError("they have left")
+        order: tuple[Any, ...] = ("close", True)
+        if self.reads > 1:
+            order = ("pulse", time.monotonic())
+            await self._place.bid_farewell("name")
+        return time.monotonic(), True, pickle.dumps([order])
+
+
+def test_who_still_talks_to_an_outpost_that_is_over_is_heard_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else Dask would take it for a message of its own, and log an error."""
+    monkeypatch.setattr(garrison, "choose", lambda _: ByHand())
+    place = garrison.Garrison()
+    wire = Talker(place)
+    asyncio.run(place.greet(wire, "name", pack(Setup()), 3600.0))
+    assert wire.reads == 4
+
+
+class Host:
+    """A Dask worker, as far as a garrison needs one."""
+
+    def __init__(self) -> None:
+        self.plugins: dict[str, object] = {}
+
+    async def plugin_add(self, plugin: object, name: str) -> None:
+        self.plugins[name] = plugin
+
+
+def have_had_a_garrison() -> None:
+    """As a nanny's worker whose program has imported this package, too."""
+    from ezpq_exec import exits
+    from ezpq_exec.engines.roots import shared
+
+    assert not exits.has_begun()
+    asyncio.run(garrison.install(Host()))
+    shared()  # its child
+
+
+def test_a_nanny_s_worker_ends_though_its_program_has_imported_this_package() -> None:
+    """multiprocessing, which joins all children then, does not wait for the root."""
+    process = multiprocessing.get_context("spawn").Process(target=have_had_a_garrison)
+    process.start()
+    process.join(PATIENCE)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0
+    process.close()

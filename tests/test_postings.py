@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -206,6 +207,26 @@ def test_times_of_another_host_come_in_ours_and_within_what_is_possible(
     assert isinstance(told, Finished)
     post_at = told.outcome.started
     assert 0 < post_at <= told.outcome.ended < 1e6  # between handing over and hearing of it
+
+
+@pytest.mark.parametrize("wrong", [-50.0, 50.0])
+def test_how_long_a_job_took_does_not_depend_on_what_is_known_of_the_clock(
+    postings: Postings, site: ByHand, wrong: float
+) -> None:
+    now = time.monotonic()
+    site.clock.measured(asked=now, theirs=now + wrong, answered=now)
+    postings.run(0, 7, b"", None, None)
+    postings.run(1, 8, b"", None, None)
+    report = ended(0, 7)
+    report.outcome.started, report.outcome.ended = now, now + 2**-20
+    tell(postings, site, report)
+    tell(postings, site, Lost(1, Loss(begun=now, ended=now + 2**-20)))
+    finished, lost = postings.reports()
+    assert isinstance(finished, Finished)
+    assert isinstance(lost, Lost)
+    assert lost.loss.begun is not None
+    took = finished.outcome.ended - finished.outcome.started, lost.loss.ended - lost.loss.begun
+    assert took == pytest.approx((2**-20, 2**-20), abs=1e-9)
 
 
 def test_a_job_that_runs_began_when_the_outpost_says(postings: Postings, site: ByHand) -> None:

@@ -93,7 +93,7 @@ def header(
 
 
 def _frame(head: Head, body: Bytes) -> Frame:
-    return Frame._make((*head[1:], body))
+    return tuple.__new__(Frame, (*head[1:], body))  # no more than `Frame` does
 
 
 def whole(message: bytes) -> Frame:

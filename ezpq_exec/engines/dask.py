@@ -191,7 +191,8 @@ class DaskEngine(PicklingEngine):
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
         reports: list[Report] = []
-        for news in self._inbox.take(0 if self._postings.are_due else timeout):
+        is_due = self._postings.are_due and not self._closing
+        for news in self._inbox.take(0 if is_due else timeout):
             reports += self._hear(news)
         if self._closing:
             return reports

@@ -103,10 +103,13 @@ class Keeper:
             if self._alarm is None:  # not before, since the first worker is waited for
                 self._alarm = tree.hear_of_deaths()
                 signal.raise_signal(signal.SIGCHLD)  # it may be dead already
-            self._say(self._watch(worker, self._alarm))
+            died = self._watch(worker, self._alarm)
+            self._say(died)
             worker.close()
             if self._retiring:
                 os._exit(0)
+            if died.reason is not None:
+                self._await_leave()
 
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
@@ -119,6 +122,30 @@ class Keeper:
         """There is nobody left to work for."""
         tree.exterminate(patience=PATIENCE)
         os._exit(0)
+
+    def _await_leave(self) -> None:
+        """Wait for the parent to say when to fork: other keepers may be about to kill."""
+        poll = select.poll()
+        for descriptor in (self._control.fileno(), self._parent):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._parent in ready:
+                self._abandon()
+            what = self._next_order().what
+            if what == "fork":
+                return
+            if what in ("retire", "end"):
+                os._exit(0)
+
+    def _next_order(self) -> Order:
+        try:
+            data = self._control.recv(MESSAGE_SIZE)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._abandon()
+        return Order(*pickle.loads(data))  # noqa: S301 - the parent's, by a socket made for this keeper
 
     def _watch(self, worker: _Worker, alarm: int) -> Died:
         """Sleep until the worker is to die, or has; then make sure of it."""
@@ -221,13 +248,7 @@ class Keeper:
 
     def _obey(self, worker: _Worker) -> bool:
         """Carry out an order; True if it is the worker's end."""
-        try:
-            data = self._control.recv(MESSAGE_SIZE)
-        except ConnectionError:
-            data = b""
-        if not data:
-            self._abandon()
-        order = Order(*pickle.loads(data))  # noqa: S301 - the parent's, by a socket made for this keeper
+        order = self._next_order()
         if order.what == "kill":
             return self._condemn(worker, order.ticket, order.reason)
         if order.what == "terminate":

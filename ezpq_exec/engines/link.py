@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
@@ -36,6 +37,8 @@ _CLOEXEC = socket.MSG_CMSG_CLOEXEC  # programs that are started meanwhile get no
 
 SOCKS = 4  # that come with a worker: its stream, both ends of its queue, and its parcels
 
+_ANSWERS = (Kind.RETURNED, Kind.RAISED)
+
 News = Union[Born, Died, Dumped, Unborn]
 _MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped, Unborn)}
 
@@ -53,6 +56,7 @@ class Link:
         self.slot = slot
         self.ticket = 0
         self.number = 0
+        self.due = 0.0  # when the job is to be killed, if it still runs; 0: never
         self.tasks = 0
         self.is_large = False  # the job went by the stream
         self.outgrown = False  # the worker has more memory than it may keep, and is to get no more
@@ -191,17 +195,27 @@ class Link:
         is_in_use = self.number != 0 and self.tasks > 0
         return is_in_use and not (self.is_large or self.line_is_held or self.outgrown)
 
-    def in_turn(self, frames: list[Frame]) -> list[Frame]:
-        """Those of `frames` that answer the job in hand, and the next that are queued, in turn."""
-        if self.line is not None:
-            return []
-        answers = []
-        tickets = (self.ticket, *(ticket for ticket, _ in self.ahead))
-        for frame, ticket in zip(frames, tickets):  # noqa: B905
-            if frame.number != ticket or frame.kind not in (Kind.RETURNED, Kind.RAISED):
-                break
-            answers.append(frame)
-        return answers
+    def take_up(self, ticket: int, number: int, timeout: float | None) -> None:
+        """A job is in hand from now on, for `timeout` seconds at most."""
+        self.ticket = ticket
+        self.number = number
+        self.due = time.monotonic() + timeout if timeout else 0.0
+
+    def end_in_turn(self, frames: list[Frame]) -> list[int]:
+        """Jobs have ended: the one in hand, and those that were queued behind it, in turn.
+
+        Returns:
+            Their numbers: as many as there are `frames` that answer them one after another.
+        """
+        numbers: list[int] = []
+        if self.line is None:
+            for frame in frames:
+                if frame.number != self.ticket or frame.kind not in _ANSWERS:
+                    break
+                numbers.append(self.number)
+                self.ticket, self.number = self.ahead.popleft() if self.ahead else (0, 0)
+            self.tasks += len(numbers)
+        return numbers
 
     def end_job(self) -> int:
         """The job in hand has ended, and the next that was queued is; the number of that job."""

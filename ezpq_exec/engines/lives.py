@@ -16,7 +16,6 @@ from typing import Any
 
 from .. import packing
 from ..errors import WorkerDied
-from ..jobs import Verdict
 from ..reports import Finished, FinishedInTurn, Lost, Ready, Report, Said, Stopped, Unstartable
 from . import obituary
 from .answers import outcome_of
@@ -26,6 +25,7 @@ from .depot import Depot
 from .link import Link
 from .messages import Born, Died, Dumped, Unborn
 from .pickling import PicklingEngine
+from .renewal import Renewals
 from .switchboard import OUT, Switchboard
 from .worker import surroundings
 
@@ -52,6 +52,7 @@ class Lives(PicklingEngine):
         self._told: set[int] = set()  # slots of which these are: one report a slot at a time
         self._late: list[tuple[Link, Died | None]] = []  # deaths to be told of next time
         self._closing = False
+        self._renewals = Renewals()
 
     def _on_channel(self, link: Link, event: int) -> None:
         channel = link.channel
@@ -77,12 +78,12 @@ class Lives(PicklingEngine):
     def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
         """Take in answers that came together: those of jobs that were queued, as one report."""
         together = len(frames) > 1 and link.ahead and not self._recycles
-        in_turn = link.in_turn(frames) if together else []
-        if in_turn:
-            numbers = [link.end_job() for _ in in_turn]
-            self._report(FinishedInTurn(link.slot, numbers, [outcome_of(each) for each in in_turn]))
+        numbers = link.end_in_turn(frames) if together else []
+        if numbers:
+            outcomes = [outcome_of(frame) for frame in frames[: len(numbers)]]
+            self._report(FinishedInTurn(link.slot, numbers, outcomes))
             self._stop_listening(link)
-        for frame in frames[len(in_turn) :]:
+        for frame in frames[len(numbers) :]:
             self._answer(link, frame)
 
     def _answer(self, link: Link, frame: Frame) -> None:
@@ -145,6 +146,7 @@ class Lives(PicklingEngine):
                 return
             message, socks = news
             if isinstance(message, Died):
+                self._renewals.owe(link, message)
                 self._mourn(link, message)
             elif isinstance(message, Dumped):
                 link.tell_stack(message)
@@ -229,14 +231,11 @@ class Lives(PicklingEngine):
         begun = link.page.begun(link.ticket) if link.ticket else None
         was_leaving = link in self._leaving
         self._discard(link)
-        if was_leaving:
-            return
-        if ready:
-            reason = Verdict[link.forced] if link.forced else None
-            loss = obituary.sudden(begun, pid, reason, link.spoilt, link.end_capture())
+        if ready and not was_leaving:
+            loss = obituary.sudden(begun, pid, link.forced, link.spoilt, link.end_capture())
             self._report(Lost(slot, loss))
             self.start(slot)
-        else:
+        elif not was_leaving:
             why = link.unborn or link.root.failure
             cause = why or WorkerDied(link.root.epitaph())
             self._report(Unstartable(slot, cause, died=why is None))

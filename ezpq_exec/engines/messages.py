@@ -47,7 +47,9 @@ class Order(NamedTuple):
     """To the keeper.
 
     `what`: "kill" the worker for the job of `ticket`, for `reason`; "terminate" it, the same by
-    SIGTERM and only then by force; "dump" its stacks while it runs that job, and let it go on; "renew" it, which is leaving, with the next; "retire" with it; "end" it and yourself.
+    SIGTERM and only then by force; "dump" its stacks while it runs that job, and let it go on;
+    "renew" it, which is leaving, with the next; "fork" the next, where it was killed for a reason;
+    "retire" with it; "end" it and yourself.
     """
 
     what: str

@@ -46,13 +46,13 @@ def loss(died: Died, begun: float | None, output: Output | None = None) -> Loss:
 def sudden(
     begun: float | None,
     pid: int | None,
-    reason: Verdict | None,
+    reason: str | None,
     cause: BaseException | None,
     output: Output | None,
 ) -> Loss:
     """A worker's loss together with its keeper, who has told nothing.
 
-    By what, is known if we have killed the keeper: for `reason`, or for `cause`.
+    By what, is known if we have killed the keeper: for `reason`, a verdict's name, or for `cause`.
     """
     is_ours = reason is not None or cause is not None
     return Loss(
@@ -61,7 +61,7 @@ def sudden(
         pid=pid,
         exitcode=-_SIGKILL if is_ours else None,
         signal="SIGKILL" if is_ours else None,
-        reason=reason,
+        reason=Verdict[reason] if reason else None,
         cause=cause,
         output=output,
         keeper_lost=not is_ours,

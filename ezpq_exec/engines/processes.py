@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -99,8 +100,7 @@ class ProcessEngine(Lives):
         link = self._links.get(slot)
         if link is None:
             return  # it was lost this moment, as is being reported
-        link.ticket = next(self._tickets)
-        link.number = number
+        link.take_up(next(self._tickets), number, timeout)
         link.is_large = len(payload) > SMALL
         head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
         if link.is_large and isinstance(payload, Parcel):
@@ -148,8 +148,8 @@ class ProcessEngine(Lives):
         with link.lock:
             if link.queue is None:
                 return
-            link.ticket = next(self._tickets)
-            link.number = link.handed = number
+            link.take_up(next(self._tickets), number, timeout)
+            link.handed = number
             link.is_large = False
             if soon and link.fetched and not link.line_is_held:
                 link.page.ask_directly(link.ticket)
@@ -226,6 +226,7 @@ class ProcessEngine(Lives):
         link = self._links.get(slot)
         if link is None or link.number != number:
             return
+        link.due = time.monotonic()
         if force:
             link.kill_keeper(reason.name)
         else:
@@ -285,6 +286,7 @@ class ProcessEngine(Lives):
             self._mourn(link, died)
         if not self._reports:
             depot = self._depot
+            timeout = self._renewals.give(timeout, self._links.values())
             self._board.wait(depot.patience(timeout) if depot.is_in_use else timeout)
             if depot.is_in_use:
                 depot.tidy(self._links.values(), self._tickets)

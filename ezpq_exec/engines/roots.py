@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from . import root
 from .children import disown_in_forks
 from .deafness import deafen
 
@@ -46,7 +45,7 @@ class Root:
             deafen()
             # Not a daemon: those may have no children, and nor may their forks.
             self._process = get_context("loky").Process(
-                target=root.main, args=(theirs, self.owner), name="ezpq_exec-root", daemon=False
+                target=_be_root, args=(theirs, self.owner), name="ezpq_exec-root", daemon=False
             )
             disown_in_forks(self._process)
             self._process.start()
@@ -99,6 +98,13 @@ class Root:
         self._requests.close()
         if self._process is not None and self._process.pid is not None:
             self._process.join()
+
+
+def _be_root(requests: socket.socket, parent: int) -> None:
+    """In the new process. What it needs is imported there alone."""
+    from . import root
+
+    root.main(requests, parent)
 
 
 def _streams() -> Sequence[int]:

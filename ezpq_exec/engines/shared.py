@@ -12,12 +12,14 @@ import operator
 import os
 import pickle
 import weakref
-from typing import Any, Generic, Protocol, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, SupportsIndex, TypeVar
 
 from .. import packing
-from ..jobs import Call
 from .mappings import Mode, view
 from .segments import HEAD, new_segment
+
+if TYPE_CHECKING:  # workers read this, and need nothing of jobs
+    from ..jobs import Call
 
 __all__ = ["Block", "Home", "Shared", "block_of", "forget", "opened", "shelve", "shelved"]
 
@@ -174,7 +176,9 @@ def opened(call: Call) -> Call:
     if not _blocks:
         return call
     function, args, kwargs = call
-    return Call(_opened(function, ()), _opened(args, ()), _opened(dict(kwargs), ()))
+    return call._replace(
+        function=_opened(function, ()), args=_opened(args, ()), kwargs=_opened(dict(kwargs), ())
+    )
 
 
 def _opened(value: Any, within: tuple[int, ...]) -> Any:

@@ -101,7 +101,8 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as listing:
+            # As bytes: for text, the first of these would have Python import a codec.
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as listing:
                 found += map(int, listing.read().split())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         pass  # it is gone, or this thread of it; or another user's, and hidden (hidepid)

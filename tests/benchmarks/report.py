@@ -24,10 +24,13 @@ class Results:
         values = self.values.get((name, row.key))
         return row.summary(values) if values else None
 
-    def ratio(self, name: str, row: Row) -> float | None:
-        """The same by the reference's; the median of the rounds' ratios, so that drift cancels."""
-        own, reference = (self.values.get((who, row.key), []) for who in (name, REFERENCE))
-        pairs = list(zip(own, reference, strict=False))  # a round in which one failed has no pair
+    def ratio(
+        self, name: str, row: Row, other: str = REFERENCE, other_row: Row | None = None
+    ) -> float | None:
+        """The same by another's; the median of the rounds' ratios, so that drift cancels."""
+        own = self.values.get((name, row.key), [])
+        others = self.values.get((other, (other_row or row).key), [])
+        pairs = list(zip(own, others, strict=False))  # a round in which one failed has no pair
         return (
             statistics.median(a / b for a, b in pairs)
             if pairs and all(b for _, b in pairs)
@@ -67,13 +70,14 @@ def _cell(row: Row, name: str, results: Results) -> str:
 
 @dataclass(frozen=True)
 class _Floor:
-    """`relative`: the limit is one of the ratio to the reference's."""
+    """What is to be met: by the figure itself, or by its ratio to that of `peer` (in `peer_row`)."""
 
     row: str
     text: str
     limit: float
     met: Callable[[float, float], bool]
-    relative: bool
+    peer: str | None = None
+    peer_row: str | None = None
 
 
 def _at_least(value: float, limit: float) -> bool:
@@ -85,34 +89,45 @@ def _at_most(value: float, limit: float) -> bool:
 
 
 _FLOORS = (
-    _Floor("importable", "jobs a second at least {} times the stdlib's", 5.0, _at_least, True),
-    _Floor("trip", "round trip at most {} times the stdlib's", 0.3, _at_most, True),
+    _Floor("importable", "jobs a second at least {} times the stdlib's", 5.0, _at_least, REFERENCE),
+    _Floor("importable", "and {} times what Pool.imap does", 1.0, _at_least, "Pool", "mapped"),
+    _Floor("trip", "round trip at most {} times the stdlib's", 0.3, _at_most, REFERENCE),
     _Floor(
-        "limited", "jobs with timeouts at least {} times the stdlib's without", 2.0, _at_least, True
+        "limited",
+        "jobs with timeouts at least {} times the stdlib's without",
+        *(2.0, _at_least, REFERENCE),
     ),
-    _Floor(
-        "share", "with priorities and many waiting, at least {} of the rate", 0.8, _at_least, False
-    ),
-    _Floor("mapped", "map at least {} times the stdlib's", 5.0, _at_least, True),
-    _Floor("memory", "a waiting job takes at most {} bytes", 2200.0, _at_most, False),
-    _Floor("growth", "the last submits take at most {} times the first", 1.3, _at_most, False),
-    _Floor("woken", "at most {} wake-ups of an idle executor in 10 s", 5.0, _at_most, False),
-    _Floor("late", "timeout within {} ms of the deadline at the median", 5.0, _at_most, False),
-    _Floor("late99", "and within {} ms in 99 of 100", 30.0, _at_most, False),
-    _Floor("crowd", "sixteen at once: within {} ms at the median", 5.0, _at_most, False),
-    _Floor("crowd99", "and within {} ms in 99 of 100", 30.0, _at_most, False),
-    _Floor("siblings", "at least {} of the throughput beside kills", 0.7, _at_least, False),
+    _Floor("share", "with priorities and many waiting, at least {} of the rate", 0.8, _at_least),
+    _Floor("mapped", "map at least {} times the stdlib's", 5.0, _at_least, REFERENCE),
+    _Floor("tiny", "tiny items in chunks at least {} times joblib's", 3.0, _at_least, "joblib"),
+    _Floor("memory", "a waiting job takes at most {} bytes", 2200.0, _at_most),
+    _Floor("growth", "the last submits take at most {} times the first", 1.3, _at_most),
+    _Floor("import", "import in at most {} times loky's time", 0.3, _at_most, "loky"),
+    _Floor("first2", "two slots at work in at most {} times loky's time", 1.2, _at_most, "loky"),
+    _Floor("first16", "sixteen in at most {} times loky's time", 0.6, _at_most, "loky"),
+    _Floor("second", "a second executor's first result within {} ms", 10.0, _at_most),
+    _Floor("woken", "at most {} wake-ups of an idle executor in 10 s", 5.0, _at_most),
+    _Floor("slot", "an idle slot has at most {} times the memory of loky's", 1.2, _at_most, "loky"),
+    _Floor("late", "timeout within {} ms of the deadline at the median", 5.0, _at_most),
+    _Floor("late99", "and within {} ms in 99 of 100", 30.0, _at_most),
+    _Floor("crowd", "sixteen at once: within {} ms at the median", 5.0, _at_most),
+    _Floor("crowd99", "and within {} ms in 99 of 100", 30.0, _at_most),
+    _Floor("siblings", "at least {} of the throughput beside kills", 0.7, _at_least),
+    _Floor("slots512", "512 slots cost at most {} times what 4 do", 2.0, _at_most, OURS, "slots4"),
 )
 
 
 def floors(rows: Mapping[str, Row], results: Results) -> list[tuple[str, bool]]:
-    """Each floor of which the row was measured, and whether it is met."""
+    """Each floor of which the rows were measured, and whether it is met."""
     verdicts = []
     for floor in _FLOORS:
-        if floor.row not in rows:
+        if floor.row not in rows or (floor.peer_row or floor.row) not in rows:
             continue
-        measure = results.ratio if floor.relative else results.of
-        value = measure(OURS, rows[floor.row])
+        row = rows[floor.row]
+        if floor.peer is None:
+            value = results.of(OURS, row)
+        else:
+            value = results.ratio(OURS, row, floor.peer, rows[floor.peer_row or floor.row])
         text = floor.text.format(f"{floor.limit:g}")
         if value is None:
             verdicts.append((f"{text}: not measured", False))

@@ -205,6 +205,39 @@ def second(kind: type[Contender], scale: Scale) -> Figures:
     return {"second": [statistics.median(times)]}
 
 
+def first(kind: type[Contender], scale: Scale) -> Figures:
+    """How long from making the program's first executor until all of its slots are at work."""
+    began = time.perf_counter()
+    contender = kind(WORKERS)
+    _fill(contender, WORKERS)
+    few = time.perf_counter() - began
+    contender.close()
+    return {"first2": [few * MILLI]}
+
+
+def first_many(kind: type[Contender], scale: Scale) -> Figures:
+    """The same with sixteen slots."""
+    began = time.perf_counter()
+    contender = kind(CROWD)
+    _fill(contender, CROWD)
+    many = time.perf_counter() - began
+    contender.close()
+    return {"first16": [many * MILLI]}
+
+
+def _fill(contender: Contender, count: int) -> None:
+    """Have so many jobs run side by side, and all end."""
+    with tempfile.TemporaryDirectory() as folder:
+        gate = os.path.join(folder, "gate")
+        os.mkfifo(gate)
+        held = [contender.submit(tasks.hold, number, gate) for number in range(count)]
+        while len(os.listdir(folder)) < 1 + count:
+            time.sleep(0.001)
+        with open(gate, "w"):
+            for future in held:
+                future.result()
+
+
 def limited(kind: type[Contender], scale: Scale) -> Figures:
     """How many jobs a second where each has a timeout, if there are timeouts."""
     contender = _warmed(kind)
@@ -310,7 +343,7 @@ TRIALS: dict[str, Trial] = {
     trial.__name__: trial
     for trial in (
         *(importable, scripted, trips, timeouts, crowd, siblings, waiting, second, limited),
-        *(ranked, mapped, tiny, imports, idle, slots),
+        *(ranked, mapped, tiny, imports, first, first_many, idle, slots),
     )
 }
 # What a contender must have to take part in a trial; elsewhere it must have futures.
@@ -357,6 +390,8 @@ ROWS = {
     "mapped": Row("map, an item a job: items a second", "mapped", "mapped"),
     "tiny": Row("map, tiny items in chunks: items a second", "tiny", "tiny"),
     "import": Row("import: ms", "imports", "import", 1),
+    "first2": Row("both slots of the first executor at work: ms", "first", "first2", 1),
+    "first16": Row("the same with sixteen slots: ms", "first_many", "first16", 1),
     "woken": Row("wake-ups of an idle executor in 10 s", "idle", "woken"),
     "slot": Row("an idle slot: MiB (PSS)", "idle", "slot", 1),
     "slots4": Row("the scheduler's share of a job, 4 slots: µs", "slots", "slots4", 1),

@@ -237,7 +237,7 @@ def test_a_resolver_that_fails_for_good_leaves_nobody_waiting(
 
     with caplog.at_level(logging.CRITICAL + 1, "ezpq_exec"):
         executor = PriorityExecutor(1, engine="threads")
-        monkeypatch.setattr(Resolver, "_read", no_reading)
+        monkeypatch.setattr(Resolver, "_resolve", no_reading)
         futures = [executor.submit(add, n, 1) for n in range(3)]
         for future in futures:
             assert isinstance(future.exception(PATIENCE), BrokenExecutor)

@@ -39,3 +39,17 @@ class Clock:
     def between(self, earliest: float, theirs: float, latest: float) -> float:
         """As `here`, but within what is known otherwise."""
         return min(max(self.here(theirs), earliest), latest)
+
+    def span(
+        self, earliest: float, began: float, ended: float, latest: float
+    ) -> tuple[float, float]:
+        """As `between`, for both ends of what took a while there; how long stays as it was.
+
+        >>> clock = Clock()
+        >>> clock.measured(asked=10.0, theirs=507.0, answered=12.0)  # so a second may be wrong
+        >>> clock.span(20.0, 515.5, 516.75, 30.0)
+        (20.0, 21.25)
+        """
+        difference = max(self._difference, earliest - began)
+        difference = min(difference, latest - ended)
+        return max(began + difference, earliest), ended + difference

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import rpc
 from distributed.core import connect
 
-__all__ = ["CONNECT", "UnfitError", "connected", "installed"]
+import ezpq_exec
+
+__all__ = ["CONNECT", "UnfitError", "answered", "connected", "installed"]
+
+T = TypeVar("T")
 
 CONNECT = 5.0  # seconds that one try may take
 MOMENT = 2.0  # seconds
@@ -49,7 +53,7 @@ async def installed(
     connection: dict[str, Any],
     operation: str,
     install: Callable[..., object],
-    timeout: float = CONNECT,
+    patience: float,
 ) -> None:
     """Have a plugin of ours installed there, by Dask's way of running a function.
 
@@ -58,41 +62,78 @@ async def installed(
         where: what to call that in an error.
         connection: arguments for Dask's `connect`.
         operation: how running a function is called there.
-        install: does it.
-        timeout: seconds that connecting may take.
+        install: does it; what it returns is the version that is there.
+        patience: seconds that all this may take.
 
     Raises:
-        OSError: it cannot be reached.
+        OSError: it cannot be reached, or does not answer.
         UnfitError: it cannot be done there.
     """
+    limit = min(CONNECT, patience)
 
     async def ask() -> Any:
-        async with rpc(address, timeout=timeout, connection_args=connection) as server:
+        async with rpc(address, timeout=limit, connection_args=connection) as server:
             return await getattr(server, operation)(function=pickle.dumps(install), wait=True)
 
     try:
-        answer = await _seen_through(ask(), lambda _: None)
+        answer = await _seen_through(ask(), lambda _: None, patience)
     except OSError:
         raise
     except Exception as failure:  # what it raised there, such as that there is no such module
         raise UnfitError(_unfit(where, repr(failure))) from failure
     if answer["status"] != "OK":
         raise UnfitError(_unfit(where, answer["exception_text"]))
+    if answer["result"] != ezpq_exec.__version__:
+        raise UnfitError(_unfit(where, f"it has another version, {answer['result'] or 'unknown'}"))
 
 
 def _unfit(where: str, why: str) -> str:
-    return f"{where} cannot run jobs: {why}; ezpq_exec must be installed there, in this version"
+    return (
+        f"{where} cannot run jobs: {why}; ezpq_exec must be installed there, in this version, "
+        f"{ezpq_exec.__version__}"
+    )
 
 
-async def _seen_through(making: Coroutine[Any, Any, Any], undo: Callable[[Any], object]) -> Any:
+async def answered(coming: Coroutine[Any, Any, T], patience: float) -> T:
+    """What comes, if it does within so many seconds.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    # asyncio.wait_for may forget, up to Python 3.11, that it was cancelled.
+    task = asyncio.ensure_future(coming)
+    try:
+        await asyncio.wait([task], timeout=patience)
+    finally:
+        is_late = await _stopped(task)
+    if is_late:
+        raise TimeoutError(f"there was no answer for {patience:g} s")
+    return task.result()
+
+
+async def _seen_through(
+    making: Coroutine[Any, Any, T], undo: Callable[[T], object], patience: float | None = None
+) -> T:
+    """What is made, within so many seconds; if this is cancelled meanwhile, it is undone."""
     task = asyncio.ensure_future(making)
     try:
-        return await asyncio.shield(task)
+        await asyncio.wait([task], timeout=patience)
     except asyncio.CancelledError:
         await asyncio.wait([task], timeout=MOMENT)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        elif task.exception() is None:
+        if not await _stopped(task) and task.exception() is None:
             undo(task.result())
         raise
+    if await _stopped(task):
+        raise TimeoutError(f"there was no answer for {patience:g} s")
+    return task.result()
+
+
+async def _stopped(task: asyncio.Task[Any]) -> bool:
+    """Cancel it, if it is not done; whether that was so."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task])
+        return True
+    if not task.cancelled():
+        task.exception()  # it is known now, whether or not anybody asks
+    return task.cancelled()

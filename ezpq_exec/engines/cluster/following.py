@@ -11,12 +11,15 @@ import time
 from typing import Any, Protocol
 
 from . import roster
-from .connecting import CONNECT, UnfitError, connected, installed
+from .connecting import CONNECT, UnfitError, answered, connected, installed
 from .stream import Message, NotUnderstoodError, Stream
 
 __all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Following", "Listed", "Listener"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before something is tried again
+# How often it is heard in the time for which it may be away, and in which part of that it must be:
+# the rest is for trying again.
+PULSES, SILENT = 8, 0.5
 
 Listed = dict[str, dict[str, Any]]  # Dask workers by address, and what the scheduler says of each
 
@@ -40,7 +43,7 @@ class Following:
     Args:
         address: the scheduler's.
         connection: arguments for Dask's `connect`.
-        patience: seconds for which it may be away.
+        patience: seconds for which it may be away, or be silent.
         listener: is told which workers there are.
     """
 
@@ -67,11 +70,15 @@ class Following:
             try:
                 await self._subscribe()
             except OSError as failure:
-                left = self._heard_at + self._patience - time.monotonic()
-                if left <= 0:
+                if self._left <= 0:
                     raise self._away(failure) from failure
-                await asyncio.sleep(min(self._pause, left))
+                await asyncio.sleep(min(self._pause, self._left))
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    @property
+    def _left(self) -> float:
+        """Seconds for which it may still be away."""
+        return self._heard_at + self._patience - time.monotonic()
 
     def _away(self, failure: OSError) -> OSError:
         return ConnectionError(
@@ -86,34 +93,37 @@ class Following:
             UnfitError: the scheduler is not one that can be used.
         """
         limit = min(CONNECT, self._patience)
-        await installed(
-            self._address, self._where, self._connection, "run_function", roster.install, limit
-        )
-        subscribe = {"op": roster.SUBSCRIBE}
+        plugin = "run_function", roster.install, max(limit, self._left)
+        await installed(self._address, self._where, self._connection, *plugin)
+        subscribe = {"op": roster.SUBSCRIBE, "pulse": self._patience / PULSES}
         comm = await connected(self._address, self._connection, subscribe, limit)
         try:
             stream = Stream(comm, time.monotonic)
             listed: Listed | None = {}  # until all are known
             while True:
                 for kind, *details in await self._receive(stream):
-                    if listed is None:
-                        (self._listener.one_came if kind == "add" else self._listener.one_left)(
-                            *details
-                        )
-                    elif kind == "add":
-                        listed[details[0]] = details[1]
-                    else:
+                    if kind == "complete" and listed is not None:
                         self._listener.all_are(listed)
                         listed = None
+                    elif kind == "add" and listed is not None:
+                        listed[details[0]] = details[1]
+                    elif kind == "add":
+                        self._listener.one_came(*details)
+                    elif kind == "remove":
+                        self._listener.one_left(*details)
         finally:
             comm.abort()
 
     async def _receive(self, stream: Stream) -> list[Message]:
         try:
-            messages = await stream.receive()
+            messages = await answered(stream.receive(), self._patience * SILENT)
         except NotUnderstoodError as failure:
             raise UnfitError(f"{self._where} has another version of ezpq_exec") from failure
-        finally:
+        except TimeoutError:
+            raise  # nothing was heard
+        except OSError:
             self._heard_at = time.monotonic()  # that it ended is heard now
+            raise
+        self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
         return messages

@@ -33,6 +33,7 @@ __all__ = ["FAREWELL", "GREETING", "Garrison", "install"]
 NAME = f"ezpq_exec-{ezpq_exec.__version__}"
 GREETING = f"{NAME}-greeting"
 FAREWELL = f"{NAME}-farewell"
+AFTER_EXECUTORS = 50  # in the order of multiprocessing's finalizers
 REMEMBERED = 256  # outposts that are over, of which somebody may still ask
 
 
@@ -85,6 +86,7 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
             self._begun[session] = outpost.begun
             while len(self._begun) > REMEMBERED:
                 self._begun.popitem(last=False)
+        await _leave(comm)
         return Status.dont_reply
 
     async def _serve(self, comm: Any, stream: Stream, outpost: Outpost, end: asyncio.Event) -> None:
@@ -117,6 +119,18 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
         return None if begun is None else sorted(begun)
 
 
+async def _leave(comm: Any) -> None:
+    """Hear the other side out. What it still says is no longer for anybody, nor is it for Dask.
+
+    To close the connection under it might take from it what it was told last.
+    """
+    try:
+        while True:
+            await comm.read()
+    except OSError:
+        pass
+
+
 def _engine() -> Engine:
     """A new engine for processes here, which must be able to do all that is promised.
 
@@ -129,18 +143,21 @@ def _engine() -> Engine:
     return engine
 
 
-async def install(dask_worker: Any) -> None:
-    """Have a garrison on this Dask worker, if there is none. Sent there by whoever connects."""
+async def install(dask_worker: Any) -> str:
+    """Have a garrison on this Dask worker, if there is none; the version. Sent there by whoever connects."""
     if multiprocessing.current_process().daemon:
         # A nanny's worker is a daemon, which may have no children; ours end with it by themselves.
         multiprocessing.current_process().daemon = False
     if NAME not in dask_worker.plugins:
-        util.Finalize(None, _close_leftovers, exitpriority=100)
+        # A nanny's worker joins its children when it ends, of which the root is one; so before that.
+        # What executors of its own have to do there comes first, by priority (`exits`).
+        util.Finalize(None, close_leftovers, exitpriority=AFTER_EXECUTORS)
         exitorder.call_at_exit(_close_leftovers)
         await dask_worker.plugin_add(plugin=Garrison(), name=NAME)
+    return ezpq_exec.__version__
 
 
 def _close_leftovers() -> None:
-    """At the process's exit, unless an executor of its own is there, which sees to that."""
+    """At the interpreter's exit, unless there is a module that sees to that, and to executors."""
     if "ezpq_exec.exits" not in sys.modules:
         close_leftovers()

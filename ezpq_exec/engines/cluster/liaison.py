@@ -196,6 +196,7 @@ class Liaison:
     async def _keep(self, address: str, worker: dict[str, Any], slots: int) -> None:
         """Have a session with that worker, and another when one has ended, while it is listed."""
         pause = FIRST_PAUSE
+        where = f"the Dask worker at {address}"
         common = self._connection, self._setup, self._silence, self._told
         while address in self._listed:
             session = Session(address, worker["host"], slots, *common)
@@ -206,7 +207,10 @@ class Liaison:
                 self._reject(address, failure)
                 return
             except OSError as failure:
-                _log.info("no connection to the Dask worker at %s: %r", address, failure)
+                _log.info("no connection to %s: %r", where, failure)
+            except Exception as failure:  # it speaks otherwise than we do; to ask again is no use
+                self._reject(address, UnfitError(f"{where} cannot be used: {failure!r}"))
+                return
             finally:
                 self._sessions.pop(address, None)
                 self._arrived(address)

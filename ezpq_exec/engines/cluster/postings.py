@@ -192,8 +192,8 @@ class Postings:
         if post.number != report.number:
             return None
         outcome = report.outcome
-        outcome.ended = site.clock.between(post.at, outcome.ended, now)
-        outcome.started = site.clock.between(post.at, outcome.started, outcome.ended)
+        times = site.clock.span(post.at, outcome.started, outcome.ended, now)
+        outcome.started, outcome.ended = times
         post.number = 0
         is_kept = post.gone or self._places.has(site)
         if not report.ready or not is_kept:
@@ -204,8 +204,9 @@ class Postings:
 
     def _lost(self, post: Post, report: Lost, site: Site, now: float) -> Report:
         loss = report.loss
-        ended = site.clock.between(post.at, loss.ended, now)
-        begun = None if loss.begun is None else site.clock.between(post.at, loss.begun, ended)
+        begun, ended = loss.begun, site.clock.between(post.at, loss.ended, now)
+        if begun is not None:
+            begun, ended = site.clock.span(post.at, begun, loss.ended, now)
         post.number = post.life = 0
         if not self._places.has(site) and not post.gone:
             self._dismiss(post, site)

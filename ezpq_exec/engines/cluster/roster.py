@@ -33,22 +33,26 @@ class Roster(SchedulerPlugin):  # type: ignore[misc]
         self._streams: set[Stream] = set()
         scheduler.handlers[SUBSCRIBE] = self.subscribe
 
-    async def subscribe(self, comm: Any) -> Status:
-        """Tell whoever is at the other end of this connection, for as long as there is one."""
+    async def subscribe(self, comm: Any, pulse: float) -> Status:
+        """Tell whoever is at the other end of this connection, for as long as there is one.
+
+        Something is said every `pulse` seconds, so that it is noticed when the scheduler stops.
+        """
         stream = Stream(comm, time.monotonic)
         for address in self._scheduler.workers:
             stream.say("add", address, self._describe(address))
         stream.say("complete")
         self._streams.add(stream)
-        sender = asyncio.ensure_future(stream.send())
+        tasks = [asyncio.ensure_future(each) for each in (stream.send(), _beat(stream, pulse))]
         try:
             await comm.read()  # nothing comes but the end
         except OSError:
             pass
         finally:
             self._streams.discard(stream)
-            sender.cancel()
-            await asyncio.wait([sender])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
         return Status.dont_reply
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
@@ -71,7 +75,14 @@ class Roster(SchedulerPlugin):  # type: ignore[misc]
         }
 
 
-async def install(dask_scheduler: Any) -> None:
-    """Have a roster on this scheduler, if there is none. Sent there by whoever connects."""
+async def _beat(stream: Stream, pulse: float) -> None:
+    while True:
+        await asyncio.sleep(pulse)
+        stream.say("pulse")
+
+
+async def install(dask_scheduler: Any) -> str:
+    """Have a roster on this scheduler, if there is none; the version. Sent there by whoever connects."""
     if NAME not in dask_scheduler.plugins:
         dask_scheduler.add_plugin(Roster(dask_scheduler), name=NAME)
+    return ezpq_exec.__version__

@@ -17,7 +17,7 @@ from distributed import rpc
 from ... import packing
 from . import garrison
 from .clocks import Clock
-from .connecting import UnfitError, connected, installed
+from .connecting import UnfitError, answered, connected, installed
 from .stream import Message, Stream
 
 __all__ = ["Session", "Silence"]
@@ -122,13 +122,16 @@ class Session:
                 task.cancel()
             comm.abort()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._is_over:
-            self._begun = await self._farewell()
-        self._tell(self, "gone", cause, self._begun)
+        try:
+            if not self._is_over:
+                self._begun = await self._farewell()
+        finally:
+            self._tell(self, "gone", cause, self._begun)
 
     async def _connect(self) -> Any:
         where = f"the Dask worker at {self.address}"
-        await installed(self.address, where, self._connection, "run", garrison.install)
+        limit = self._silence.limit
+        await installed(self.address, where, self._connection, "run", garrison.install, limit)
         greeting = {
             "op": garrison.GREETING,
             "session": self._id,
@@ -137,7 +140,7 @@ class Session:
         }
         comm = await connected(self.address, self._connection, greeting)
         try:
-            self._check(await comm.read())
+            self._check(await answered(comm.read(), limit))
         except BaseException:
             comm.abort()
             raise
@@ -186,8 +189,8 @@ class Session:
                     self.address, timeout=min(left, attempt), connection_args=self._connection
                 ) as worker:
                     ask = getattr(worker, garrison.FAREWELL)(session=self._id)
-                    begun = await asyncio.wait_for(ask, left)
-            except (OSError, asyncio.TimeoutError) as failure:
+                    begun = await answered(ask, left)
+            except OSError as failure:
                 if _is_refusal(failure):
                     return None
                 attempt = min(2 * attempt, LONGEST_ATTEMPT)

@@ -1,0 +1,95 @@
+"""Which keepers may fork their next worker, and when."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from ezpq_exec import JobTimeout, PriorityExecutor
+from gates import PATIENCE, Gate, hold
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
+if sys.platform == "linux":
+    from ezpq_exec.engines.messages import Died
+    from ezpq_exec.engines.renewal import BEFORE, Renewals
+
+
+class Slot:
+    """As much of a link as is asked for: what its job is, when that is to be killed, its orders."""
+
+    def __init__(self, *, due_in: float | None = None) -> None:
+        self.number = 1 if due_in is not None else 0
+        self.due = 0.0 if due_in is None else time.monotonic() + due_in
+        self.orders: list[str] = []
+
+    def order(self, what: str) -> None:
+        """What its keeper is told."""
+        self.orders.append(what)
+
+
+def renewals(slot: Any, reason: str | None = "TIMED_OUT") -> Any:
+    owed = Renewals()
+    owed.owe(slot, Died(1, -9, reason, 1, 0.0, 0.0, None, ()))
+    return owed
+
+
+@pytest.mark.parametrize("others", [[], [Slot()], [Slot(due_in=1000)], [Slot(due_in=-1000)]])
+def test_where_no_kill_is_near_a_keeper_may_fork_at_once(others: list[Any]) -> None:
+    """Once: nothing is said to it again."""
+    slot = Slot()
+    owed = renewals(slot)
+    assert owed.give(None, others) is None
+    assert owed.give(1.0, others) == 1.0
+    assert slot.orders == ["fork"]
+
+
+def test_while_a_kill_is_near_it_waits() -> None:
+    """And whoever sleeps meanwhile is to look again soon."""
+    slot, other = Slot(), Slot(due_in=0.0)
+    owed = renewals(slot)
+    assert owed.give(None, [other]) == BEFORE
+    assert owed.give(BEFORE / 2, [other]) == BEFORE / 2
+    assert slot.orders == []
+    other.number = 0  # it is dead
+    assert owed.give(None, [other]) is None
+    assert slot.orders == ["fork"]
+
+
+def test_who_does_not_sleep_gives_no_leave() -> None:
+    """There is something else to be seen to first."""
+    slot = Slot()
+    assert renewals(slot).give(0.0, []) == 0.0
+    assert slot.orders == []
+
+
+def test_a_worker_that_died_by_itself_is_replaced_without_leave() -> None:
+    """Its keeper does not wait, and is told nothing."""
+    slot = Slot()
+    assert renewals(slot, reason=None).give(None, []) is None
+    assert slot.orders == []
+
+
+def test_many_that_are_killed_at_once_all_have_successors(gate: Gate) -> None:
+    """Those whose deadlines fall together are replaced, every one."""
+    with PriorityExecutor(6) as executor:
+        late = [executor.options(timeout=0.05).submit(hold, gate.path) for _ in range(6)]
+        for future in late:
+            assert isinstance(future.exception(PATIENCE), JobTimeout)
+        again = [executor.submit(hold, gate.path) for _ in range(6)]
+        gate.open(6)
+        assert len({future.result(PATIENCE) for future in again}) == 6  # pids
+
+
+def test_an_executor_may_end_while_keepers_wait_for_leave(gate: Gate) -> None:
+    """What waits then is let go."""
+    executor = PriorityExecutor(2)
+    near = executor.options(timeout=PATIENCE).submit(hold, gate.path)
+    gate.heard()
+    late = executor.options(timeout=0.01).submit(hold, gate.path)
+    assert isinstance(late.exception(PATIENCE), JobTimeout)
+    gate.open()
+    assert near.result(PATIENCE)
+    executor.shutdown()
