@@ -93,7 +93,7 @@ class Slots:
                 _take(self.cold, slot)
             case Phase.STARTING:
                 self.starting -= 1
-            case Phase.BUSY:
+            case _:  # busy; what is gone is not moved any more
                 self.busy -= 1
         slot.phase = phase
         match phase:
@@ -105,7 +105,7 @@ class Slots:
                 self.starting += 1
             case Phase.BUSY:
                 self.busy += 1
-            case Phase.GONE:
+            case _:  # gone
                 del self._slots[slot.index]
 
     @property
