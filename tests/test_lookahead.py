@@ -900,5 +900,5 @@ def _closing(scheduler: Scheduler, cancel: bool) -> Any:
 
 TestLookaheadAgainstWorld = LookaheadAgainstWorld.TestCase
 TestLookaheadAgainstWorld.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+    max_examples=100, stateful_step_count=50, deadline=None, report_multiple_bugs=False
 )
