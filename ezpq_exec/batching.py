@@ -94,7 +94,7 @@ def _pack(values: list[Any]) -> tuple[Packed, dict[int, BaseException]]:
     if types <= _PERHAPS:
         try:
             together = packing.pack(values)
-        except Exception:  # noqa: S110
+        except Exception:  # noqa: S110 - see below
             pass  # it is found out below which of them
         else:
             if packing.names_nothing(together):

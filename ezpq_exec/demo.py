@@ -63,7 +63,7 @@ def count(path: str) -> Count:
 def hang(note: str) -> None:
     """Wait for a child process that takes an hour; leave its pid in the file `note`."""
     command = [sys.executable, "-c", "import time; time.sleep(3600)"]
-    child = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    child = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own words
     Path(note).write_text(str(child.pid), encoding="ascii")
     child.wait()
 

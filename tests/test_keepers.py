@@ -243,3 +243,21 @@ def test_without_what_keepers_need_there_is_another_engine(
     monkeypatch.delattr(os, lost)
     pick: Callable[[str], object] = choice.choose
     assert type(pick("processes")).__name__ == "SpawnedEngine"
+
+
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_what_may_not_be_sent_a_signal_stops_no_keeper(
+    error: type[OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is gone, or has become another user's, is passed over; the next one is not."""
+    sent: list[tuple[int, int]] = []
+
+    def refuse(pid: int, number: int) -> None:
+        if pid == 1:
+            raise error(pid)
+        sent.append((pid, number))
+
+    monkeypatch.setattr(os, "kill", refuse)
+    tree.send([1, 2], signal.SIGTERM)
+    monkeypatch.undo()
+    assert sent == [(2, signal.SIGTERM)]

@@ -898,3 +898,38 @@ def test_what_is_still_in_hand_is_known() -> None:
     running, waiting = rig.submit(), rig.submit()
     assert rig.scheduler.running_jobs() == [running]
     assert set(rig.scheduler.unresolved()) == {running, waiting}
+
+
+# What the tables have no place for ----------------------------------------------------------------
+
+
+def test_a_job_for_a_promised_slot_of_a_scheduler_that_is_broken_is_broken() -> None:
+    """Whoever took the slot did not send the job; and no other slot will ever have it."""
+    rig = Rig()
+    rig.scheduler.promised(0, rig.now)
+    rig.scheduler.break_down(BrokenExecutor("no more processes"), rig.now)
+    job = rig.new()
+    commands = rig.scheduler.assigned(0, job, sent=False, now=rig.now)
+    assert settled(commands) == [(job, Verdict.BROKEN)]
+
+
+def test_a_promise_of_a_slot_that_is_gone_is_no_matter() -> None:
+    rig = Rig()
+    assert rig.scheduler.promised(7, rig.now) == []
+
+
+def test_what_was_never_promised_is_a_defect_that_names_the_slot() -> None:
+    rig = Rig()
+    with pytest.raises(AssertionError, match="Slot 0 idle"):
+        rig.scheduler.assigned(0, rig.new(), sent=True, now=rig.now)
+
+
+def test_a_worker_that_is_late_when_all_is_over_is_not_waited_for() -> None:
+    """It was starting when the executor closed; that its time runs out breaks nothing then."""
+    rig = Rig(warm=False)
+    job = rig.submit()
+    rig.scheduler.cancelled(job, rig.now)
+    rig.scheduler.close(rig.now)
+    assert rig.scheduler.closed
+    assert rig.tick(rig.now + 1000) == []
+    assert rig.scheduler.broken is None

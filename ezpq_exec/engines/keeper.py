@@ -253,7 +253,7 @@ class Keeper:
             return self._condemn(worker, order.ticket, order.reason)
         if order.what == "terminate":
             if self._condemn(worker, order.ticket, order.reason):
-                os.kill(worker.pid, signal.SIGTERM)
+                tree.send((worker.pid,), signal.SIGTERM)
                 self._leave_by = time.monotonic() + PATIENCE
             return False
         if order.what == "dump":

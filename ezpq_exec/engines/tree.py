@@ -29,6 +29,7 @@ __all__ = [
     "hush",
     "leave_group",
     "reap",
+    "send",
     "stop_hearing",
 ]
 
@@ -132,7 +133,8 @@ def reap() -> dict[int, int]:
         ended[pid] = os.waitstatus_to_exitcode(status)
 
 
-def _send(pids: Iterable[int], number: int) -> None:
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to those of these processes that are there, and may be sent it."""
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -145,7 +147,7 @@ def _freeze(roots: Collection[int]) -> set[int]:
     known: set[int] = set()
     fresh = set(roots)
     while fresh:
-        _send(fresh, signal.SIGSTOP)
+        send(fresh, signal.SIGSTOP)
         known |= fresh
         fresh = {child for pid in known for child in children(pid)} - known
     return known
@@ -202,5 +204,5 @@ def exterminate(
         doomed = _freeze(victims)
         for pid in victims:
             leave_group(pid, me)
-        _send(doomed, signal.SIGKILL)
+        send(doomed, signal.SIGKILL)
         _await_death_of(victims[0], until)

@@ -54,10 +54,12 @@ class Alarm:
         self._told = 0.0
         self._limit = 0
 
-    def watch(self, page: Page, job: Frame, now: float) -> None:
+    def watch(self, page: Page, job: Frame, started: float) -> None:
         """A job has begun, as the page says, that has a timeout, or a memory limit, or both."""
+        # Not `started`: before the page said so, the keeper may have woken, and seen no job.
+        now = time.monotonic()
         if job.stamp:
-            self.set(now + job.stamp, now)
+            self.set(started + job.stamp, now)
         if job.rss:
             page.limit(job.number, job.rss)
             self.weigh(page.weighed_at, job.rss, now)

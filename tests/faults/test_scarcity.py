@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import faultwork
@@ -46,7 +45,7 @@ class Room:
 def room(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
     """A root of this test's own, whose forks can be refused; the gate hears of each that is."""
     monkeypatch.setenv(faultwork.GATE, gate.path)
-    monkeypatch.setattr(roots, "root", SimpleNamespace(main=faultwork.main_that_cannot_fork))
+    monkeypatch.setattr(roots, "_be_root", faultwork.main_that_cannot_fork)
     roots.close_shared()
     yield Room(gate)
     roots.close_shared()

@@ -36,7 +36,7 @@ from ezpq_exec import PriorityExecutor  # noqa: E402
 SEGMENTS = "/dev/shm"  # noqa: S108  it is only listed
 SUBMITTERS = 4
 IN_FLIGHT = 16  # jobs of one submitting thread that are not done
-STALL = 20.0  # seconds without the end of any job
+STALL = 20  # seconds without the end of any job, of those in which this process could run
 SLACK = 32 * MEBIBYTE  # that the allocator may keep, and the ledger of the soak itself
 
 
@@ -116,8 +116,10 @@ class Soak:
             self.executor.resize(dice.randint(1, 6))
 
     def watch(self) -> None:
-        while not self.over.wait(1.0):
-            if time.monotonic() - self.ledger.last > STALL:
+        last, quiet = self.ledger.last, 0
+        while not self.over.wait(1.0):  # which is longer on a machine that has no time for this
+            last, quiet = self.ledger.last, quiet + 1 if self.ledger.last == last else 0
+            if quiet > STALL:
                 print(
                     "STALL",
                     self.executor.stats(),

@@ -108,5 +108,5 @@ class Stream:
             pieces.append(piece)
         packet = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         # From the other end of a connection of Dask's, who may run what it likes here anyway.
-        batch: list[Message] = pickle.loads(packet)  # noqa: S301
+        batch: list[Message] = pickle.loads(packet)  # noqa: S301 - see above
         return batch
