@@ -97,7 +97,9 @@ class Backlog:
             self._ranks.remove(job.place)
             lane.head = None
             self._change(lane)
-        elif lane.behind is not None:
+        else:
+            if lane.behind is None:
+                raise AssertionError(f"{job!r} is nowhere in its lane")
             lane.behind.remove(job.place)
             self._behind -= 1
             self._forget_if_empty(lane)

@@ -29,7 +29,7 @@ __all__ = ["Lookahead"]
 # together as `FEW` of those that are only just quick.
 FEW, DEPTH = 8, 32
 MORE = 2  # by so many that goes up with each turn in which none is taken back; else it is halved
-PATIENCE = 0.002  # seconds for which jobs may stand behind another
+PATIENCE = 0.002  # seconds for which jobs may stand behind another, and four times what one took
 
 
 class Lookahead(Attempts):
@@ -62,7 +62,7 @@ class Lookahead(Attempts):
             if not slot.ahead:
                 self._ahead[slot.index] = slot
                 if slot.alarm is None:
-                    self.deadlines.set(slot, now + PATIENCE)
+                    self.deadlines.set(slot, now + slot.patience)
             slot.ahead.append(job)
             slot.is_fresh = True
             job.ahead = True
@@ -129,7 +129,7 @@ class Lookahead(Attempts):
         if slot.since == slot.job.number:
             return [*self.recall_all()]
         slot.since = slot.job.number
-        self.deadlines.set(slot, now + PATIENCE)
+        self.deadlines.set(slot, now + slot.patience)
         return []
 
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
@@ -144,6 +144,7 @@ class Lookahead(Attempts):
         if took < self.quick:
             together = FEW * self.quick
             slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
+            slot.patience = max(PATIENCE, 8 * took)
             self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:

@@ -99,7 +99,7 @@ class Offers:
         record = Handover(job)
         self._records.append(record)
         if job.future is None:
-            return record
+            raise AssertionError(f"{job!r} has no future")
         record.free = self._free
         try:
             record.taken.extend(islice(iter(record.free.pop, None), 1))

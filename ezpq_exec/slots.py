@@ -34,6 +34,7 @@ class Slot:
         "index",
         "is_fresh",
         "job",
+        "patience",
         "phase",
         "pid",
         "since",
@@ -45,6 +46,7 @@ class Slot:
         self.job: Job | None = None
         self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
         self.depth = 0  # how many those may be
+        self.patience = 0.0  # seconds for which they may stand behind one job
         self.is_fresh = False  # some were put there since they were last taken back
         self.pid: int | None = None
         self.host: str | None = None  # where its worker is, if that is elsewhere
@@ -91,7 +93,7 @@ class Slots:
                 _take(self.cold, slot)
             case Phase.STARTING:
                 self.starting -= 1
-            case Phase.BUSY:
+            case _:  # busy; what is gone is not moved any more
                 self.busy -= 1
         slot.phase = phase
         match phase:
@@ -103,7 +105,7 @@ class Slots:
                 self.starting += 1
             case Phase.BUSY:
                 self.busy += 1
-            case Phase.GONE:
+            case _:  # gone
                 del self._slots[slot.index]
 
     @property

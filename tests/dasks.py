@@ -10,11 +10,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ezpq_exec import DaskEngine
+if TYPE_CHECKING:
+    from ezpq_exec import DaskEngine
 
 __all__ = ["Cluster", "close_shared", "cluster", "engine", "foreign_pids", "share", "shared"]
 
@@ -175,6 +176,8 @@ def shared() -> Cluster:
 
 def engine() -> DaskEngine:
     """An engine over the cluster that cases share."""
+    from ezpq_exec import DaskEngine  # workers that import a test should not have to wait for it
+
     names = [f"shared-{number}" for number in range(WORKERS)]
     return DaskEngine(shared().address, workers=names, lost_after=SILENCE)
 

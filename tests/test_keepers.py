@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,9 +17,13 @@ import pytest
 
 import kinwork
 from conftest import eventually, is_gone
-from ezpq_exec import JobTimeout, PriorityExecutor, WorkerDied
+from ezpq_exec import JobTimeout, PriorityExecutor, Verdict, WorkerDied
 from ezpq_exec.engines import choice
+from ezpq_exec.engines.base import Setup
+from ezpq_exec.jobs import Call
+from ezpq_exec.reports import Finished, Lost, Ready, Stopped
 from gates import PATIENCE, Gate, hold
+from workload import forever
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
@@ -261,3 +266,69 @@ def test_what_may_not_be_sent_a_signal_stops_no_keeper(
     tree.send([1, 2], signal.SIGTERM)
     monkeypatch.undo()
     assert sent == [(2, signal.SIGTERM)]
+
+
+def test_what_is_forked_as_its_parent_ends_ends_too() -> None:
+    """There would be nobody to kill it later."""
+    code = "from ezpq_exec.engines import tree\ntree.die_with_parent(1)\nprint('lives')"
+    result = run_script(code)
+    assert (result.returncode, result.stdout) == (1, "")
+
+
+@pytest.fixture
+def engine() -> Iterator[Any]:
+    """An engine with a worker, whose reports come one by one."""
+    made: Any = choice.choose("processes")
+    made.open(Setup())
+    made.start(0)
+    assert isinstance(next_of(made), Ready)
+    yield made
+    made.close(kill=True)
+    while not isinstance(next_of(made), Stopped):
+        pass
+
+
+def next_of(engine: Any) -> Any:
+    reports = engine.wait(PATIENCE)
+    while not reports:
+        reports = engine.wait(PATIENCE)
+    (report,) = reports
+    return report
+
+
+def is_readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], PATIENCE)[0])
+
+
+def test_a_job_is_not_taken_for_the_one_before_it_whose_kill_came_too_late(
+    engine: Any, gate: Gate
+) -> None:
+    """It was sent to a worker that died for another; it has not begun, and nothing befell it."""
+    link = engine._links[0]
+    engine.run(0, 1, engine.pack(Call(hold, (gate.path,), {})), None)
+    gate.heard()
+    gate.open()
+    assert is_readable(link.channel.sock.fileno())
+    engine.kill(0, 1, Verdict.TIMED_OUT, force=True)
+    assert is_readable(link.tombstone)
+    assert isinstance(next_of(engine), Finished)
+    engine.run(0, 2, engine.pack(Call(abs, (-1,), {})), None)
+    lost = next_of(engine)
+    assert isinstance(lost, Lost)
+    assert (lost.loss.reason, lost.loss.begun) == (None, None)
+
+
+def test_a_keeper_that_is_killed_though_it_has_done_its_duty_is_replaced_in_silence(
+    engine: Any,
+) -> None:
+    """Its worker's loss is told once; that no other came from it is no failure to start one."""
+    link = engine._links[0]
+    engine.run(0, 1, engine.pack(Call(forever, (), {})), 0.05)
+    assert is_readable(link.control.fileno())
+    engine.kill(0, 1, Verdict.TIMED_OUT, force=True)
+    assert is_readable(link.tombstone)
+    lost = next_of(engine)
+    assert isinstance(lost, Lost)
+    assert lost.loss.reason is Verdict.TIMED_OUT
+    assert isinstance(next_of(engine), Ready)
+    assert engine._links[0] is not link

@@ -101,7 +101,7 @@ class BacklogAgainstList(RuleBasedStateMachine):
 
 TestBacklogAgainstList = BacklogAgainstList.TestCase
 TestBacklogAgainstList.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, report_multiple_bugs=False
+    max_examples=100, stateful_step_count=40, deadline=None, report_multiple_bugs=False
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,12 @@ MODULES = {
 INNER = [name for name in MODULES if not name.endswith("__init__")]
 
 
+@functools.cache
+def parsed(name: str) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(MODULES[name].read_text())
+
+
 def is_for_typing(node: ast.AST) -> bool:
     """Whether it is an `if TYPE_CHECKING:`."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
@@ -70,7 +77,7 @@ def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 def imports(name: str) -> Iterator[str]:
     """What a module imports: names within the package begin with a dot."""
-    for node in run_time_nodes(ast.parse(MODULES[name].read_text())):
+    for node in run_time_nodes(parsed(name)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name.replace("ezpq_exec", "", 1) or "."
@@ -199,6 +206,6 @@ def test_modules_are_short(name: str) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_functions_are_short(name: str) -> None:
     """No function is longer than 60 lines, its docstring included."""
-    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+    for node in ast.walk(parsed(name)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name

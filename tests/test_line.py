@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import linecache
 import os
@@ -192,7 +193,7 @@ def test_who_gave_up_waiting_gets_the_result_later(executor: PriorityExecutor, g
     for _ in range(3):
         future = executor.submit(hold_and_return, gate.path, 5)
         gate.heard()
-        with pytest.raises(TimeoutError):
+        with pytest.raises(concurrent.futures.TimeoutError):
             future.result(0.001)
         gate.open()
         assert future.result(PATIENCE) == 5
@@ -207,7 +208,7 @@ def test_who_gives_up_after_the_loop_has_looked_loses_nothing_either(
     gave_up = threading.Event()
 
     def wait_in_vain() -> None:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(concurrent.futures.TimeoutError):
             future.result(0.5)
         gave_up.set()
 

@@ -144,6 +144,37 @@ def test_none_stands_behind_a_job_with_a_limit(limit: str) -> None:
     assert rig.look() == []
 
 
+def test_what_comes_back_to_a_scheduler_that_is_broken_is_broken_too() -> None:
+    """Jobs that stood behind another when no more workers could be had wait for nothing."""
+    rig = Rig()
+    running, queued = rig.fed(2)
+    rig.scheduler.break_down(OSError("no more processes"), rig.now)
+    commands = rig.scheduler.lost(0, Loss(None, rig.now), rig.now)
+    assert settled(commands)[:2] == [(job, Verdict.BROKEN) for job in queued]
+    assert settled(commands)[2][0] is running
+    assert rig.scheduler.unresolved() == []
+
+
+def test_what_could_not_be_queued_in_a_slot_that_is_gone_has_been_seen_to() -> None:
+    rig = Rig()
+    assert rig.scheduler.unqueued(7, rig.submit(), rig.now) == []
+
+
+def test_what_is_had_back_from_a_slot_that_is_gone_has_been_seen_to() -> None:
+    rig = Rig()
+    assert rig.recall(7, rig.submit()) == []
+
+
+def test_a_slot_too_many_leaves_when_its_job_has_come_back() -> None:
+    """Its worker had begun nothing of what it was given, and there is one too many by now."""
+    rig = Rig(2)
+    job, _ = rig.submit(), rig.submit()
+    rig.finish(rig.first[0])
+    rig.scheduler.resize(1, rig.now)
+    assert Retire(0) in rig.recall(0, job)
+    assert job.state is State.WAITING
+
+
 def test_a_more_urgent_job_goes_first() -> None:
     """It may not stand behind those that are queued; once they are back, it runs before them."""
     rig = Rig()
@@ -869,5 +900,5 @@ def _closing(scheduler: Scheduler, cancel: bool) -> Any:
 
 TestLookaheadAgainstWorld = LookaheadAgainstWorld.TestCase
 TestLookaheadAgainstWorld.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+    max_examples=100, stateful_step_count=50, deadline=None, report_multiple_bugs=False
 )

@@ -933,3 +933,37 @@ def test_a_worker_that_is_late_when_all_is_over_is_not_waited_for() -> None:
     assert rig.scheduler.closed
     assert rig.tick(rig.now + 1000) == []
     assert rig.scheduler.broken is None
+
+
+def test_when_a_job_without_a_timeout_began_is_no_matter() -> None:
+    """It was looked at for something else, which is over."""
+    rig = Rig()
+    job = rig.submit()
+    assert rig.scheduler.started(0, job, rig.now, rig.now) == []
+    assert job.state is State.RUNNING
+
+
+def test_a_worker_that_says_twice_that_it_is_ready_gets_one_job() -> None:
+    rig = Rig()
+    running = rig.submit()
+    rig.submit()
+    assert rig.scheduler.ready(0, 1000, rig.now) == []
+    assert rig.scheduler.running_jobs() == [running]
+
+
+def test_a_worker_that_is_lost_while_it_starts_is_started_anew() -> None:
+    """The slot goes on waiting for its next worker, which the engine brings up."""
+    rig = Rig(warm=False)
+    job = rig.submit()
+    rig.scheduler.lost(0, Loss(None, rig.now), rig.now)
+    assert job.state is State.WAITING
+    assert runs(rig.scheduler.ready(0, 1001, rig.now)) == [job]
+
+
+def test_a_deadline_of_a_job_that_is_nowhere_is_no_matter() -> None:
+    rig = Rig()
+    job = rig.submit()
+    rig.finish(job)
+    job.slot = None
+    rig.scheduler.deadlines.set(job, rig.now)
+    assert rig.tick(rig.now + 1) == []

@@ -973,5 +973,5 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
 
 TestSchedulerAgainstWorld = SchedulerAgainstWorld.TestCase
 TestSchedulerAgainstWorld.settings = settings(
-    max_examples=400, stateful_step_count=60, deadline=None, report_multiple_bugs=False
+    max_examples=200, stateful_step_count=60, deadline=None, report_multiple_bugs=False
 )

@@ -82,7 +82,7 @@ class Link:
         self.lookout = Lookout()
         self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
         self.keeper: int | None = None  # its pidfd
-        self.forced: str | None = None  # why it was killed, keeper and all
+        self.forced: tuple[int, str | None] | None = None  # killed with its keeper: at what, why
         self.spoilt: BaseException | None = None  # why there is no talking to its worker
         self.unborn: BaseException | None = None  # why there is none
         self.root = roots.shared()
@@ -279,12 +279,15 @@ class Link:
 
     def kill_keeper(self, reason: str | None = None) -> None:
         """End everything, without the keeper's help."""
-        self.forced = reason
+        self.forced = self.ticket, reason
         if self.keeper is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.keeper, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was killed, keeper and all, if that was for the job in hand."""
+        return self.forced[1] if self.forced and self.forced[0] == self.ticket else None
 
     def close(self) -> None:
         """Let go of all that is held; what was kept is gone already."""

@@ -157,7 +157,7 @@ class Lives(PicklingEngine):
 
     def _greet(self, link: Link, born: Born, socks: Sequence[socket.socket]) -> None:
         """A new worker is up: tell it what it works for."""
-        if link in self._leaving:
+        if link in self._leaving or link.forced:  # with its keeper, which was killed, it goes, too
             for sock in socks:
                 sock.close()
             return
@@ -227,13 +227,14 @@ class Lives(PicklingEngine):
 
     def _bereft(self, link: Link) -> None:
         """A keeper is gone, and its worker with it."""
-        slot, pid, ready = link.slot, link.pid, link.ready
+        slot, pid, ready, reason = link.slot, link.pid, link.ready, link.reason
         begun = link.page.begun(link.ticket) if link.ticket else None
         was_leaving = link in self._leaving
         self._discard(link)
         if ready and not was_leaving:
-            loss = obituary.sudden(begun, pid, link.forced, link.spoilt, link.end_capture())
+            loss = obituary.sudden(begun, pid, reason, link.spoilt, link.end_capture())
             self._report(Lost(slot, loss))
+        if not was_leaving and (ready or link.forced):
             self.start(slot)
         elif not was_leaving:
             why = link.unborn or link.root.failure

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chunkwork import BAD, bad_result, note, raise_stop, reciprocal, result_that_does_not_arrive
 from conftest import Maker
 from ezpq_exec import JobTimeout, WorkerDied
 from gates import PATIENCE, Gate
@@ -25,35 +26,6 @@ from workload import (
     say_and_return,
     times_called,
 )
-
-BAD = 300  # where the bad item is: beyond the first chunks, which are of single items
-
-
-def reciprocal(number: int) -> float:
-    return 1 / number
-
-
-def note(folder: str, number: int) -> int:
-    """Leave a file that says that it ran, which a second run would find."""
-    with open(f"{folder}/{number}", "x"):
-        pass
-    if number == BAD:
-        raise LookupError("the bad one")
-    return number
-
-
-def bad_result(number: int) -> object:
-    return WillNotPickle() if number == BAD else number
-
-
-def result_that_does_not_arrive(number: int) -> object:
-    return WillNotUnpickle() if number == BAD else number
-
-
-def raise_stop(number: int) -> int:
-    if number == BAD:
-        raise StopIteration
-    return number
 
 
 def until_failure(results: Iterator[Any]) -> tuple[list[Any], BaseException | None]:

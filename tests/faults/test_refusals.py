@@ -38,7 +38,7 @@ def refuse(number: int) -> Callable[..., Any]:
 def bare_link() -> Iterator[Link]:
     """A link with a control socket, and no keeper that it would know."""
     made = Link.__new__(Link)
-    made.keeper, made.forced = None, None
+    made.keeper, made.forced, made.ticket = None, None, 0
     made.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     made.control.setblocking(False)
     with made.control, theirs:
@@ -88,7 +88,7 @@ def test_a_keeper_that_died_at_once_is_met_all_the_same(
     assert bare_link.keeper is None
     assert not bare_link.keeper_lives()
     bare_link.kill_keeper("KILLED")
-    assert bare_link.forced == "KILLED"
+    assert bare_link.reason == "KILLED"
     for sock in socks:
         sock.close()
 
