@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 PATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 LOOPBACK = "127.0.0.1"
 SHARED = "EZPQ_EXEC_TESTS_DASK"  # where one is that others have started: its address
+SILENCE = 200.0  # seconds: a host that is busy with other tests may give a process nothing for long
 WORKERS, THREADS = 2, 4  # of the cluster that cases share: as many slots as any case asks for
 
 _running: set[int] = set()  # the processes of all clusters
@@ -178,7 +179,7 @@ def engine() -> DaskEngine:
     from ezpq_exec import DaskEngine  # workers that import a test should not have to wait for it
 
     names = [f"shared-{number}" for number in range(WORKERS)]
-    return DaskEngine(shared().address, workers=names)
+    return DaskEngine(shared().address, workers=names, lost_after=SILENCE)
 
 
 def close_shared() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from ezpq_exec.engines.cluster.connecting import answered
+from ezpq_exec.engines.cluster import following
+from ezpq_exec.engines.cluster.connecting import UnfitError, answered
 
 
 async def none() -> None:
@@ -47,3 +51,46 @@ def test_who_is_cancelled_at_the_very_moment_of_the_answer_is_cancelled() -> Non
         return asking.cancelled()
 
     assert asyncio.run(main())
+
+
+class Nobody:
+    """Wants to know of no workers; also a connection over which nothing comes."""
+
+    def all_are(self, listed: following.Listed) -> None: ...
+
+    def one_came(self, address: str, worker: dict[str, Any]) -> None: ...
+
+    def one_left(self, address: str) -> None: ...
+
+    def abort(self) -> None: ...
+
+    async def read(self) -> object:
+        raise AssertionError("not to be read")
+
+
+def test_a_scheduler_is_asked_again_however_long_this_program_itself_was_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then all time limits have run out, and nothing is known of the scheduler."""
+    hours = [0.0]
+    asked = []
+
+    async def installed(*_: object) -> None:
+        asked.append("installed")
+        if len(asked) == 3:
+            raise UnfitError("that is enough")
+
+    async def connected(*_: object) -> Nobody:
+        return Nobody()
+
+    async def silent(coming: Coroutine[Any, Any, object], _: float) -> None:
+        coming.close()
+        hours.append(hours[-1] + 1.0)
+        raise TimeoutError("there was no answer")
+
+    for name, instead in (("installed", installed), ("connected", connected), ("answered", silent)):
+        monkeypatch.setattr(following, name, instead)
+    monkeypatch.setattr(following, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: 3600.0 * hours[-1]))
+    with pytest.raises(UnfitError, match="that is enough"):
+        asyncio.run(following.Following("tcp://127.0.0.1:1", {}, 60.0, Nobody()).run())

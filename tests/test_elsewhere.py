@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
     *("capture", "counter", "depot", "keeper", "line", "link", "lives", "page", "processes"),
-    *("root", "roots", "scales"),
+    *("renewal", "root", "roots", "scales"),
     *("stackdump", "switchboard", "tree"),
 ]
 
@@ -29,7 +29,7 @@ from gates import PATIENCE
 from workload import add, die, fail, forever
 
 assert type(choose("processes")).__name__ == "SpawnedEngine"
-keepers = ["keeper", "link", "lives", "page", "processes", "root", "roots", "stackdump", "tree"]
+keepers = ["keeper", "link", "lives", "page", "processes", "renewal", "root", "roots", "stackdump", "tree"]
 for name in keepers:
     try:
         __import__(f"ezpq_exec.engines.{name}")

@@ -23,8 +23,8 @@ from hypothesis import Phase, settings
 
 __all__ = ["Outcome", "watched"]
 
-PATIENCE = 10  # seconds that a test waits here for what takes a fraction of one
-LIMIT = 25  # seconds without news, after which a test hangs
+PATIENCE = 15  # seconds that a test waits here for what takes a fraction of one
+LIMIT = 30  # seconds without news, after which a test hangs
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
 

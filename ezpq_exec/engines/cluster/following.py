@@ -17,8 +17,8 @@ from .stream import Message, NotUnderstoodError, Stream
 __all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Following", "Listed", "Listener"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before something is tried again
-# How often it is heard in the time for which it may be away, and in which part of that it must be:
-# the rest is for trying again.
+# How often the scheduler speaks in the time for which it may be away, and after which part of that
+# its silence is taken for the end of the connection.
 PULSES, SILENT = 8, 0.5
 
 Listed = dict[str, dict[str, Any]]  # Dask workers by address, and what the scheduler says of each
@@ -43,7 +43,7 @@ class Following:
     Args:
         address: the scheduler's.
         connection: arguments for Dask's `connect`.
-        patience: seconds for which it may be away, or be silent.
+        patience: seconds for which it may be away.
         listener: is told which workers there are.
     """
 
@@ -119,11 +119,8 @@ class Following:
             messages = await answered(stream.receive(), self._patience * SILENT)
         except NotUnderstoodError as failure:
             raise UnfitError(f"{self._where} has another version of ezpq_exec") from failure
-        except TimeoutError:
-            raise  # nothing was heard
-        except OSError:
-            self._heard_at = time.monotonic()  # that it ended is heard now
-            raise
-        self._heard_at = time.monotonic()
+        finally:
+            # That it ended is heard now. So is silence, for it may have been this program that stopped.
+            self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
         return messages
