@@ -19,7 +19,19 @@ from gates import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
-    from ezpq_exec.engines import board, capture, jobqueue, link, root, roots, segments, stackdump
+    from ezpq_exec.engines import (
+        attendant,
+        board,
+        capture,
+        jobqueue,
+        link,
+        mappings,
+        root,
+        roots,
+        segments,
+        stackdump,
+        tree,
+    )
     from ezpq_exec.engines.jobqueue import JobQueue, next_message
     from ezpq_exec.engines.link import Link
     from ezpq_exec.engines.messages import Born
@@ -269,3 +281,47 @@ def test_a_dump_that_comes_late_is_no_last_word() -> None:
     dump.forget()
     assert dump.text() is None
     dump.close()
+
+
+@pytest.mark.parametrize("mode", ["READ", "OWN", "COPY"])
+def test_what_cannot_be_mapped_is_copied(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """A process may have so many mappings; whoever reads a copy is done with the segment at once."""
+    segment = segments.new_segment()
+    assert segment is not None
+    begin = segment.append(memoryview(b"some words"))
+    segment.keep()
+    monkeypatch.setattr(mappings, "_map", refuse(errno.ENOMEM))
+    seen = mappings.view(segment.fd, segment.size, mappings.Mode[mode])
+    assert bytes(seen[begin : begin + 10]) == b"some words"
+    assert seen.readonly == (mode == "READ")
+    assert segment.is_free == (mode != "READ")
+
+
+# Processes --------------------------------------------------------------------------------------
+
+
+def test_a_process_that_is_gone_leaves_no_group() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait(PATIENCE)
+    tree.leave_group(child.pid, os.getpid())
+    attendant._freeze(child.pid)
+
+
+def test_what_cannot_be_killed_is_given_up_in_time_and_named() -> None:
+    """Another user's process, or one that the kernel holds: the caller goes on without it."""
+    code = (
+        "import os, signal, subprocess\nfrom ezpq_exec.engines import tree\n"
+        "child = subprocess.Popen(['/bin/sleep', '60'])\n"
+        "send, tree.send = tree.send, lambda *_: None\n"
+        "print(tree.exterminate(patience=0.01) == ({}, [child.pid]))\n"
+        "tree.send = send\n"
+        "print(tree.exterminate() == ({child.pid: -signal.SIGKILL}, []))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE,
+        check=True,
+        text=True,
+    )
+    assert done.stdout == "True\nTrue\n"
