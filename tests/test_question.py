@@ -1,0 +1,62 @@
+"""A question to the loop gets one answer, whatever becomes of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ezpq_exec.commands import Command
+from ezpq_exec.question import NotYetError, Question
+
+Put = Callable[[float], list[Command]]
+
+
+def failing(error: Exception) -> Callable[[float], tuple[Any, list[Command]]]:
+    def ask(now: float) -> tuple[Any, list[Command]]:
+        raise error
+
+    return ask
+
+
+def test_what_cannot_be_answered_yet_is_asked_again_in_the_next_turn() -> None:
+    later: list[Put] = []
+    answers = iter([NotYetError, 7])
+
+    def ask(now: float) -> tuple[Any, list[Command]]:
+        answer = next(answers)
+        if answer is NotYetError:
+            raise NotYetError
+        return answer, []
+
+    question = Question(ask, later.append)
+    question.put(1.0)
+    (again,) = later
+    again(2.0)
+    assert question.answer() == 7
+
+
+def test_a_defect_in_a_look_is_the_askers_to_hear_of_alone() -> None:
+    question = Question(failing(ZeroDivisionError()), print)
+    assert question.put(1.0) == []
+    with pytest.raises(ZeroDivisionError):
+        question.answer()
+
+
+def test_a_defect_in_a_change_is_the_loops_to_hear_of_too() -> None:
+    """Something may be half changed."""
+    question = Question(failing(ZeroDivisionError()), print, changes=True)
+    with pytest.raises(ZeroDivisionError):
+        question.put(1.0)
+    with pytest.raises(ZeroDivisionError):
+        question.answer()
+
+
+def test_what_is_never_answered_ends_in_the_loops_own_end() -> None:
+    """And what was answered stays so."""
+    lost = Question(failing(NotYetError()), lambda put: None)
+    lost.put_last(1.0, RuntimeError("the executor has ended"))
+    lost.put_last(2.0, RuntimeError("twice"))
+    with pytest.raises(RuntimeError, match="has ended"):
+        lost.answer()
