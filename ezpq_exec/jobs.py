@@ -232,7 +232,12 @@ class JobInfo:
 
 
 def describe(
-    job: Job, *, started: float | None, wall: float, exception: BaseException | None
+    job: Job,
+    *,
+    started: float | None,
+    wall: float,
+    exception: BaseException | None,
+    is_told: bool = True,
 ) -> JobInfo:
     """Make the `JobInfo` of `job`.
 
@@ -241,12 +246,15 @@ def describe(
         started: when a running job began, where the caller knows it sooner than the record.
         wall: what to add to a monotonic time to get one since the epoch, in seconds.
         exception: what the job's future raises.
+        is_told: its future is done, if the job is. If not, it is described as it was before.
     """
 
     def at(moment: float | None) -> datetime | None:
         return None if moment is None else datetime.fromtimestamp(moment + wall, timezone.utc)
 
     state = job.state
+    if state is State.DONE and not is_told:
+        state = State.WAITING if job.slot is None else State.RUNNING
     if state is State.WAITING and job.announced and job.place is None:
         state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
     done = state is State.DONE
