@@ -252,11 +252,7 @@ def describe(
     def at(moment: float | None) -> datetime | None:
         return None if moment is None else datetime.fromtimestamp(moment + wall, timezone.utc)
 
-    state = job.state
-    if state is State.DONE and not is_told:
-        state = State.WAITING if job.slot is None else State.RUNNING
-    if state is State.WAITING and job.announced and job.place is None:
-        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
+    state = _state_of(job, is_told=is_told)
     done = state is State.DONE
     began = job.started if job.started is not None or done else started
     if state is State.WAITING:
@@ -293,3 +289,13 @@ def describe(
         stdout=output[0],
         stderr=output[1],
     )
+
+
+def _state_of(job: Job, *, is_told: bool) -> State:
+    """Where it is, as far as its future knows."""
+    state = job.state
+    if state is State.DONE and not is_told:
+        state = State.WAITING if job.slot is None else State.RUNNING
+    if state is State.WAITING and job.announced and job.place is None:
+        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
+    return state
