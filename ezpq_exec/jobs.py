@@ -185,10 +185,9 @@ class JobInfo:
     """All that is known of a job at one moment.
 
     Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if that is another
-    host's worker, as Dask's are. Of a job that was tried more than once,
-    all this is of its latest attempt; `attempt` counts them from 1 on, and is 0 before the first.
-    `stdout` and `stderr` are the ends of what it wrote there, if that was captured, else None.
+    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if elsewhere, as
+    with Dask. Of a job tried more than once, all is of its latest attempt; `attempt` counts from 1,
+    0 before the first. `stdout`, `stderr`: the ends of what it wrote, if captured, else None.
     """
 
     id: int
