@@ -19,7 +19,8 @@ __all__ = ["Parts", "assemble"]
 
 GRACE = 1.0  # seconds by which an engine's own deadlines may be missed before the parent acts
 
-_used: weakref.WeakSet[Engine] = weakref.WeakSet()  # what has been opened, or was to be
+# What was opened, by identity: an engine need not be hashable, and may be equal to another.
+_used: weakref.WeakValueDictionary[int, Engine] = weakref.WeakValueDictionary()
 
 
 class Parts(NamedTuple):
@@ -48,8 +49,8 @@ def assemble(
     """
     capabilities = engine.capabilities
     _check(engine, setup, idle_timeout)
-    _used.add(engine)
     engine.open(setup)
+    _used[id(engine)] = engine
     count = default_workers(engine) if max_workers is None else max_workers
     scheduler = Scheduler(
         min(count, engine.capacity() or 0) if capabilities.follows else count,
@@ -75,7 +76,7 @@ def assemble(
 
 def _check(engine: Engine, setup: Setup, idle_timeout: float | None) -> None:
     """See that this engine can do what is asked, before it is opened."""
-    if engine in _used:
+    if id(engine) in _used:
         raise ValueError(f"engine must be a new one for each executor; {engine!r} has served one")
     for name in ("max_tasks_per_child", "max_worker_memory"):
         value = getattr(setup, name)

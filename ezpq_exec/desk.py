@@ -249,7 +249,8 @@ class Desk(Loop):
         started = None
         if job.state is State.RUNNING and job.slot is not None:
             started = self._engine.begun(job.slot, job.number)
-        return describe(job, started=started, wall=time.time() - now, exception=None)
+        wall, is_told = time.time() - now, job.future is None or job.future.done()
+        return describe(job, started=started, wall=wall, exception=None, is_told=is_told)
 
     def whereabouts(self, timeout: float) -> list[JobStack]:
         """Where each running job is; without a stack where none comes within `timeout` seconds.

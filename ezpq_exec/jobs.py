@@ -185,10 +185,9 @@ class JobInfo:
     """All that is known of a job at one moment.
 
     Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if that is another
-    host's worker, as Dask's are. Of a job that was tried more than once,
-    all this is of its latest attempt; `attempt` counts them from 1 on, and is 0 before the first.
-    `stdout` and `stderr` are the ends of what it wrote there, if that was captured, else None.
+    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if elsewhere, as
+    with Dask. Of a job tried more than once, all is of its latest attempt; `attempt` counts from 1,
+    0 before the first. `stdout`, `stderr`: the ends of what it wrote, if captured, else None.
     """
 
     id: int
@@ -232,7 +231,12 @@ class JobInfo:
 
 
 def describe(
-    job: Job, *, started: float | None, wall: float, exception: BaseException | None
+    job: Job,
+    *,
+    started: float | None,
+    wall: float,
+    exception: BaseException | None,
+    is_told: bool = True,
 ) -> JobInfo:
     """Make the `JobInfo` of `job`.
 
@@ -241,14 +245,13 @@ def describe(
         started: when a running job began, where the caller knows it sooner than the record.
         wall: what to add to a monotonic time to get one since the epoch, in seconds.
         exception: what the job's future raises.
+        is_told: its future is done, if the job is. If not, it is described as it was before.
     """
 
     def at(moment: float | None) -> datetime | None:
         return None if moment is None else datetime.fromtimestamp(moment + wall, timezone.utc)
 
-    state = job.state
-    if state is State.WAITING and job.announced and job.place is None:
-        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
+    state = _state_of(job, is_told=is_told)
     done = state is State.DONE
     began = job.started if job.started is not None or done else started
     if state is State.WAITING:
@@ -285,3 +288,13 @@ def describe(
         stdout=output[0],
         stderr=output[1],
     )
+
+
+def _state_of(job: Job, *, is_told: bool) -> State:
+    """Where it is, as far as its future knows."""
+    state = job.state
+    if state is State.DONE and not is_told:
+        state = State.WAITING if job.slot is None else State.RUNNING
+    if state is State.WAITING and job.announced and job.place is None:
+        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
+    return state

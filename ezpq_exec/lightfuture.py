@@ -47,7 +47,9 @@ class _ListLater:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, future: Any, owner: type) -> list[Any]:
+    def __get__(self, future: Any, owner: type) -> Any:
+        if future is None:
+            return self
         own: list[Any] = []
         setattr(future, self._name, own)  # which is found before this from now on
         return own
@@ -142,9 +144,9 @@ class LightFuture(Future[T]):
         """As `set_result`; and if nobody waits by now, nobody will."""
         with SharedCondition.lock():
             if self._lazy_condition is None:  # so there is no callback either, and it is not done
-                self._lazy_condition = NOBODY
                 self._result = value
                 self._state = _RESOLVED
+                self._lazy_condition = NOBODY  # last: Ctrl-C may come between any two of these
                 return
         self.set_result(value)
 

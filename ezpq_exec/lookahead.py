@@ -29,7 +29,8 @@ __all__ = ["Lookahead"]
 # together as `FEW` of those that are only just quick.
 FEW, DEPTH = 8, 32
 MORE = 2  # by so many that goes up with each turn in which none is taken back; else it is halved
-PATIENCE = 0.002  # seconds for which jobs may stand behind another, and four times what one took
+# Seconds for which jobs may stand behind another, at least; else so many times what the last one took.
+PATIENCE, TIMES = 0.002, 8
 
 
 class Lookahead(Attempts):
@@ -144,7 +145,7 @@ class Lookahead(Attempts):
         if took < self.quick:
             together = FEW * self.quick
             slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
-            slot.patience = max(PATIENCE, 8 * took)
+            slot.patience = max(PATIENCE, TIMES * took)
             self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:

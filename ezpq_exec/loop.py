@@ -168,8 +168,8 @@ class Loop:
 
     def _may_hold(self) -> bool:
         """Whether what is known can wait for what comes next: jobs wait, and quick ones end."""
-        settling = self._settling
-        return settling.may_grow and self._scheduler.backlog.eligible > 0 and settling.are_quick
+        may_grow = self._settling.may_grow and self._scheduler.backlog.eligible > 0
+        return may_grow and self._settling.may_wait(time.monotonic())
 
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler

@@ -16,7 +16,7 @@ from .jobs import Job, Outcome
 __all__ = ["HOLD", "Settling"]
 
 MOST = 16  # jobs that may wait for others
-HOLD = 0.001  # seconds that they may wait for those, while others wait to be run
+HOLD = 0.001  # seconds from a job's end for which it may wait for those, while others wait to run
 
 
 class Settling:
@@ -41,11 +41,10 @@ class Settling:
         """Whether the last turn has brought some, and there may be others to go with them."""
         return self._before < len(self._settles) < MOST
 
-    @property
-    def are_quick(self) -> bool:
-        """Whether the job that ended last took so little time that the next end is near."""
-        outcome = self._settles[-1].outcome
-        return outcome.ended - outcome.started < HOLD
+    def may_wait(self, now: float) -> bool:
+        """Whether the next end is near, as the last shows, and the first has not waited for long."""
+        first, last = self._settles[0].outcome, self._settles[-1].outcome
+        return now - first.ended < HOLD and last.ended - last.started < HOLD
 
     def settle(self) -> None:
         """Resolve the futures, in the order in which the jobs came to their end."""

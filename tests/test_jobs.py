@@ -331,3 +331,14 @@ def test_info_is_frozen() -> None:
 def test_job_shows_itself() -> None:
     """A job's repr says which it is and where it stands."""
     assert repr(make()) == "<Job 3 'divmod' waiting>"
+
+
+def test_a_job_whose_future_has_yet_to_be_told_is_not_said_to_be_over() -> None:
+    """What is said of it fits what its future says: no end without a result, or an exception."""
+    job = end(make())
+    info = describe(job, started=None, wall=0.0, exception=None, is_told=False)
+    assert info.state is State.RUNNING
+    assert (info.verdict, info.ended, info.processed) == (None, None, None)
+    job.slot = None
+    info = describe(job, started=None, wall=0.0, exception=None, is_told=False)
+    assert info.state is State.WAITING

@@ -14,7 +14,7 @@ from gates import PATIENCE, Gate, hold
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
     from ezpq_exec.engines.messages import Died
-    from ezpq_exec.engines.renewal import BEFORE, Renewals
+    from ezpq_exec.engines.renewal import AFTER, BEFORE, Renewals
 
 
 class Slot:
@@ -63,6 +63,18 @@ def test_who_does_not_sleep_gives_no_leave() -> None:
     slot = Slot()
     assert renewals(slot).give(0.0, []) == 0.0
     assert slot.orders == []
+
+
+@pytest.mark.parametrize("timeout", [None, 1.0, 0.0])
+def test_no_keeper_waits_for_long(monkeypatch: pytest.MonkeyPatch, timeout: float | None) -> None:
+    """Whatever is near, and however busy the parent is."""
+    slot, other = Slot(), Slot(due_in=0.0)
+    owed = renewals(slot)
+    later = time.monotonic() + AFTER
+    other.due = later
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert owed.give(timeout, [other]) == timeout
+    assert slot.orders == ["fork"]
 
 
 def test_a_worker_that_died_by_itself_is_replaced_without_leave() -> None:

@@ -42,9 +42,18 @@ def test_they_do_not_wait_for_what_takes_its_time() -> None:
     """Whether the next end is near is told by the last."""
     settling = Settling(lambda job, outcome: None)
     settling.add(settle(1))
-    assert settling.are_quick
+    assert settling.may_wait(1.0)
     settling.add(settle(2, took=2 * HOLD))
-    assert not settling.are_quick
+    assert not settling.may_wait(1.0)
+
+
+def test_the_first_does_not_wait_for_long_however_many_come() -> None:
+    """From its end on there is a limit, which others do not put off."""
+    settling = Settling(lambda job, outcome: None)
+    settling.add(settle(1))
+    settling.add(settle(2, took=HOLD / 2))
+    assert settling.may_wait(1.0 + HOLD / 2)
+    assert not settling.may_wait(1.0 + 2 * HOLD)
 
 
 def test_one_that_cannot_be_resolved_is_still_there() -> None:

@@ -30,7 +30,7 @@ from .returns import Returns
 __all__ = ["BorrowedEngine"]
 
 
-QUICK = 0.005
+QUICK = 0.005  # seconds: the way by the loop is long here, and what is queued is close at hand
 
 
 class BorrowedEngine(Engine):

@@ -15,7 +15,7 @@ import time
 
 from .channel import HEADER, SMALL, Frame, Kind, header, shut, whole
 
-__all__ = ["BRISK", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
+__all__ = ["BRISK", "CORES", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
 
 # Seconds: what a job takes whose answer, and after which the next job, is looked for before going
 # to sleep. To sleep and to be woken on another core takes about as long.
@@ -26,7 +26,7 @@ _AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)  # not on Windows, where ther
 _TIMEVAL = struct.Struct("@ll")
 _FOREVER = 10**9  # seconds, more than which the kernel need not be told
 _LONGEST_PAUSE = 256  # messages
-_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 class Lookout:
@@ -46,7 +46,7 @@ class Lookout:
         """Whether to try it this time."""
         if self._skip:
             self._skip -= 1
-        return _cores > 1 and not self._skip
+        return CORES > 1 and not self._skip
 
     def paid(self, did: bool) -> None:
         """Whether it was right to try."""

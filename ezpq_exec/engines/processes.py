@@ -284,9 +284,9 @@ class ProcessEngine(Lives):
         late, self._late = self._late, []
         for link, died in late:
             self._mourn(link, died)
+        timeout = self._renewals.give(0.0 if self._reports else timeout, self._links.values())
         if not self._reports:
             depot = self._depot
-            timeout = self._renewals.give(timeout, self._links.values())
             self._board.wait(depot.patience(timeout) if depot.is_in_use else timeout)
             if depot.is_in_use:
                 depot.tidy(self._links.values(), self._tickets)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from .jobqueue import CORES
+
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
@@ -64,7 +66,7 @@ class Switchboard(Generic[T]):
 
     def wait(self, timeout: float | None) -> None:
         """Sleep until something is ready, or `ring`, for `timeout` seconds at most; see to it."""
-        ready = self._look_out() if timeout and timeout <= SHORT else []
+        ready = self._look_out() if timeout and timeout <= SHORT and CORES > 1 else []
         for fd, events in ready or self._epoll.poll(timeout):
             if fd == self._bell:
                 os.eventfd_read(fd)
