@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 import time
 
 from .channel import HEADER, SMALL, Frame, Kind, header, shut, whole
@@ -65,7 +66,8 @@ def read_into(messages: list[bytes], sock: socket.socket, lookout: Lookout | Non
             try:
                 messages.extend(map(sock.recv, (_MOST,), (_AT_ONCE,)))
             except BlockingIOError:
-                os.sched_yield()
+                if sys.platform != "win32":  # where there are no queues
+                    os.sched_yield()
                 continue
             lookout.paid(True)
             return

@@ -6,11 +6,15 @@ all that wait for them wait for the cores; so first all the kills, and then the 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 
 from .link import Link
 from .messages import Died
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Renewals"]
 
