@@ -60,9 +60,9 @@ class Courier:
         """Do what is left, then end."""
         with self._lock:
             if not self._closed:
-                self._closed = True
                 if self._thread is not None:
                     self._errands.put(None)
+                self._closed = True  # not before: if that fails, it is to be tried again
 
     def join(self) -> None:
         """Wait for the end, unless this is the courier's own thread."""

@@ -7,6 +7,7 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import Any
 
 import pytest
@@ -97,6 +98,7 @@ def stopped(
         assert after.result() == 2
         return None
     assert isinstance(error, LaneStopped)
+    wait([bad], PATIENCE)  # what it raised may have been told after that
     assert error.predecessor == bad.info.id
     assert error.predecessor_name == bad.info.name
     assert bad.info.verdict is not None
