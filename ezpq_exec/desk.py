@@ -19,6 +19,7 @@ from .offers import Handover
 from .places import Places
 from .question import NotYetError, Question
 from .scheduler import Scheduler
+from .wallclock import offset
 from .whereabouts import Inquiry, JobStack, collect
 
 __all__ = ["Desk"]
@@ -241,16 +242,16 @@ class Desk(Loop):
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""
         if not self.may_wait:
-            return self._describe(job, time.monotonic())
-        info: JobInfo = self.ask(lambda now: (self._describe(job, now), []))
+            return self._describe(job)
+        info: JobInfo = self.ask(lambda _: (self._describe(job), []))
         return info
 
-    def _describe(self, job: Job, now: float) -> JobInfo:
+    def _describe(self, job: Job) -> JobInfo:
         started = None
         if job.state is State.RUNNING and job.slot is not None:
             started = self._engine.begun(job.slot, job.number)
-        wall, is_told = time.time() - now, job.future is None or job.future.done()
-        return describe(job, started=started, wall=wall, exception=None, is_told=is_told)
+        is_told = job.future is None or job.future.done()
+        return describe(job, started=started, wall=offset(), exception=None, is_told=is_told)
 
     def whereabouts(self, timeout: float) -> list[JobStack]:
         """Where each running job is; without a stack where none comes within `timeout` seconds.
@@ -263,9 +264,9 @@ class Desk(Loop):
                 "dump() needs an engine that can say where a running job is, which this one cannot"
             )
 
-        def question(now: float) -> tuple[list[Inquiry], list[Command]]:
+        def question(_: float) -> tuple[list[Inquiry], list[Command]]:
             jobs = sorted(self._scheduler.running_jobs(), key=lambda job: job.number)
-            inquiries = [Inquiry(self._describe(job, now)) for job in jobs]
+            inquiries = [Inquiry(self._describe(job)) for job in jobs]
             for job, inquiry in zip(jobs, inquiries, strict=True):
                 if job.slot is None:
                     inquiry.tell(None)

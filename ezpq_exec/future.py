@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NoReturn, TypeVar
@@ -12,6 +11,7 @@ from .jobs import JobInfo, State, describe
 from .lightfuture import LightFuture
 from .options import check_priority
 from .owner import Owner
+from .wallclock import offset
 
 __all__ = ["JobFuture"]
 
@@ -61,8 +61,7 @@ class JobFuture(LightFuture[T]):
             if not self.done() or self._job.state is not State.DONE:  # the loop has yet to hear
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
-            wall = time.time() - time.monotonic()
-            info = describe(self._job, started=None, wall=wall, exception=exception)
+            info = describe(self._job, started=None, wall=offset(), exception=exception)
             if info.state is not State.DONE:  # cancelled, and its executor has yet to hear of it
                 return info
             self._info = info

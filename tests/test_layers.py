@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
-    "errors options jobs owner heap",
+    "errors options jobs owner heap wallclock",
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
     "decisions attempts lookahead promises overview scheduler ending stats named packing contexts batching inbox exitorder",
     "engines.*",

@@ -21,7 +21,7 @@ from ezpq_exec.plots.concurrency import counts
 from ezpq_exec.plots.groups import COLUMNS, MOST, OTHERS, group, scalable
 from ezpq_exec.records import read
 from ezpqjobs import STRANGE, ezpq_job
-from gates import Gate, hold
+from gates import PATIENCE, Gate, hold
 from workload import add, fail
 
 mpl.use("Agg")
@@ -167,6 +167,7 @@ def test_futures_of_all_states_can_be_drawn(make_executor: Maker, gate: Gate) ->
     gate.heard()
     waiting, cancelled = executor.submit(add, 1, 1), executor.submit(add, 1, 1)
     cancelled.cancel()
+    assert failed.exception(PATIENCE) is not None
     plot = Plot([failed, running, waiting, cancelled, failed.info, *jobs(3)])
     written = texts(plot.build(color_by="verdict", facet_by=None))
     assert {"raised", "running", "returned"} <= written

@@ -1,0 +1,43 @@
+"""Monotonic times as times since the epoch."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ezpq_exec import wallclock
+
+
+class Clocks:
+    """Two clocks, with a thread that is held up between readings for as long as the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passed, self.set_by, self.held_up = 1000.0, 1.7e9, 0.0
+        monkeypatch.setattr(wallclock, "_known", None)
+        monkeypatch.setattr(time, "monotonic", lambda: self.passed)
+        monkeypatch.setattr(time, "time", self._time)
+
+    def _time(self) -> float:
+        self.passed += self.held_up
+        return self.passed + self.set_by
+
+
+def test_it_is_the_same_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a thread is held up between its looks at the two clocks."""
+    clocks = Clocks(monkeypatch)
+    first = wallclock.offset()
+    for clocks.held_up in (0.0, 1e-5, 0.05, 3.0):
+        clocks.passed += 1.0
+        assert wallclock.offset() == first
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 0.5, 86400.0])
+def test_a_clock_that_was_set_counts_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """By the user, or for summer time."""
+    clocks = Clocks(monkeypatch)
+    first = wallclock.offset()
+    clocks.set_by += jump
+    assert wallclock.offset() == pytest.approx(first + jump)
