@@ -504,14 +504,16 @@ def test_what_was_submitted_is_done_before_the_interpreter_exits(
     tmp_path: Path, named_engine: str
 ) -> None:
     program = """
-        import time
+        import os, time
         from ezpq_exec import PriorityExecutor
+        def say(what, n):  # a line at once, since two processes write there
+            os.write(1, f"{what} {n}{chr(10)}".encode())
         def job(n):
             time.sleep(0.05)
-            print("did", n, flush=True)
+            say("did", n)
         ex = PriorityExecutor(1, engine=ENGINE)
         for n in range(4):
-            ex.submit(job, n).add_done_callback(lambda f, n=n: print("called", n, flush=True))
+            ex.submit(job, n).add_done_callback(lambda f, n=n: say("called", n))
     """
     out = run_program("-c", source(program, named_engine), cwd=tmp_path)
     assert sorted(out.split("\n")) == sorted(
