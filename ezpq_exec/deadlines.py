@@ -36,8 +36,7 @@ class Deadlines(Generic[T]):
 
     def set(self, owner: T, when: float) -> None:
         """Give `owner` this deadline, in place of any that it had."""
-        if owner.alarm is not None:
-            self.clear(owner)
+        self.clear(owner)
         owner.alarm = self._heap.push(when, 0, owner)
 
     def clear(self, owner: T) -> None:

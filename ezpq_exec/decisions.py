@@ -110,8 +110,7 @@ class Decisions:
         if job is not None and job.lane is not None and job.state is State.DONE:
             self.backlog.leave(job)
         if ready:
-            if slot.alarm is not None:
-                self.deadlines.clear(slot)
+            self.deadlines.clear(slot)
             self.slots.move(slot, Phase.IDLE)
             if self.idleness.limit is not None:
                 slot.idle_since = now

@@ -88,11 +88,9 @@ class LightFuture(Future[T]):
 
     def done(self) -> bool:
         """Whether it has a result, raises something, or was cancelled."""
-        if (
-            self._lazy_condition is None and self._handover is None
-        ):  # so nothing has been done to it
-            return False
-        return super().done()
+        # Without a condition, nothing has been done to it; unless a thread is to fetch the answer.
+        is_known = self._lazy_condition is not None or self._handover is not None
+        return is_known and super().done()
 
     def result(self, timeout: float | None = None) -> T:
         """What the job returned, or an exception: its own, or one that says what befell it.
@@ -160,18 +158,15 @@ class LightFuture(Future[T]):
             self._refused = not self.set_running_or_notify_cancel()
         return not self._refused
 
-    @property
-    def was_handed_over(self) -> bool:
-        """Whether the thread that submitted the job has handed it over."""
-        return self._was_alone is not None
-
     def was_resolved_alone(self) -> bool:
         """Whether it was resolved like that; if not, it will not be any more."""
+        if self._was_alone is None:
+            return False
         with SharedCondition.lock():
             if not self._was_alone and self._lazy_condition is None:
                 self._lazy_condition = SharedCondition(self._owner)
             self._handover = None
-            return bool(self._was_alone) and self.done()
+            return self._was_alone and self.done()
 
 
 for _name, _value in _BLANK.items():

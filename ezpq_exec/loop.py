@@ -68,7 +68,7 @@ class Loop:
     ) -> None:
         self._engine = engine
         self._scheduler = scheduler
-        self._mail: Mailbox[Job | tuple[Any, ...]] = Mailbox(engine.wake)  # see `_event_in`
+        self._mail: Mailbox[Job | tuple[Any, ...]] = Mailbox(engine.wake)  # a job is submitted
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
@@ -179,7 +179,7 @@ class Loop:
             if type(letter) is Job and scheduler.may_stand_behind(letter):
                 jobs.append(letter)
                 continue
-            event, *args = _event_in(letter, scheduler)
+            event, *args = (scheduler.submitted, letter) if isinstance(letter, Job) else letter
             commands += scheduler.submitted_in_turn(jobs, now)
             jobs.clear()
             for recall in scheduler.recall_all():
@@ -293,8 +293,3 @@ class Loop:
         """Answer all questions: it is not known which of them have been lost."""
         for question in list(self._questions):
             question.put_last(time.monotonic(), broken)
-
-
-def _event_in(letter: Job | tuple[Any, ...], scheduler: Scheduler) -> tuple[Any, ...]:
-    """The event and its arguments; a job alone has been submitted."""
-    return (scheduler.submitted, letter) if isinstance(letter, Job) else letter

@@ -143,9 +143,7 @@ def is_quick(packed: bytes | bytearray | memoryview) -> bool:
     >>> is_quick(pack([1, "two", {"three": 3.0}])), is_quick(pack(ValueError("no")))
     (True, False)
     """
-    if len(packed) > QUICK_SIZE:
-        return False
-    return _NAMES_SOMETHING(packed) is None or names_nothing(packed)
+    return len(packed) <= QUICK_SIZE and names_nothing(packed)
 
 
 def names_nothing(packed: bytes | bytearray | memoryview) -> bool:

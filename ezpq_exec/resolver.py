@@ -119,12 +119,10 @@ class Resolver:
         if future is None:
             raise AssertionError(f"{job!r} is resolved twice")
         job.payload = None
-        if future.was_handed_over and future.was_resolved_alone():
+        if future.was_resolved_alone():
             job.future = None
             return
-        value, verdict = outcome.value, outcome.verdict
-        if outcome.packed or outcome.output is not None:
-            value, verdict = self._read(job, outcome)
+        value, verdict = self._read(job, outcome)
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()

@@ -23,9 +23,7 @@ from .scheduler import Scheduler
 
 __all__ = ["PATIENCE", "end", "settle_all"]
 
-PATIENCE = (
-    30.0  # seconds; where jobs cannot be killed, they may take longer, and go on by themselves
-)
+PATIENCE = 30.0  # seconds; jobs that cannot be killed may take longer, and go on by themselves
 
 
 def settle_all(

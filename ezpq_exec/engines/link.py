@@ -212,9 +212,7 @@ class Link:
             for frame in frames:
                 if frame.number != self.ticket or frame.kind not in _ANSWERS:
                     break
-                numbers.append(self.number)
-                self.ticket, self.number = self.ahead.popleft() if self.ahead else (0, 0)
-            self.tasks += len(numbers)
+                numbers.append(self.end_job())
         return numbers
 
     def end_job(self) -> int:

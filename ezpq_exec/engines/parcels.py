@@ -119,9 +119,8 @@ class Parcel:
         news = {block.number: block for block in self.blocks if block.number not in known}
         segment = None if self.lease is None else self.lease.segment
         if segment is not None and self._was_sent:
-            segment.is_spent = (
-                True  # its first reader may say that it is free when its second is not done
-            )
+            # Its first reader may say that it is free when its second is not done.
+            segment.is_spent = True
         self._was_sent = True
         content = Content(
             self.main,

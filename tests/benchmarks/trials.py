@@ -13,9 +13,11 @@ import statistics
 import tempfile
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import killing
@@ -156,20 +158,12 @@ def waiting(kind: type[Contender], scale: Scale) -> Figures:
     contender = _warmed(kind)
     futures = [None] * scale.waiting
     times = array("d", bytes(8 * scale.waiting))
-    with tempfile.TemporaryDirectory() as folder:
-        gate = os.path.join(folder, "gate")
-        os.mkfifo(gate)
-        held = [contender.submit(tasks.hold, number, gate) for number in range(WORKERS)]
-        while len(os.listdir(folder)) < 1 + WORKERS:
-            time.sleep(0.01)
+    with _held(contender.submit, WORKERS):
         gc.collect()
         before = _resident()
         _pile_up(contender, futures, times)
         time.sleep(0.3)  # some file what comes on a thread of their own
         grown = _resident() - before
-        with open(gate, "w"):  # whoever is at the gate goes through
-            for future in held:
-                future.result()
     contender.abandon()
     return {
         "memory": [grown / scale.waiting],
@@ -207,33 +201,35 @@ def second(kind: type[Contender], scale: Scale) -> Figures:
 
 def first(kind: type[Contender], scale: Scale) -> Figures:
     """How long from making the program's first executor until all of its slots are at work."""
-    began = time.perf_counter()
-    contender = kind(WORKERS)
-    _fill(contender, WORKERS)
-    few = time.perf_counter() - began
-    contender.close()
-    return {"first2": [few * MILLI]}
+    return {"first2": [_time_to_work(kind, WORKERS)]}
 
 
 def first_many(kind: type[Contender], scale: Scale) -> Figures:
     """The same with sixteen slots."""
+    return {"first16": [_time_to_work(kind, CROWD)]}
+
+
+def _time_to_work(kind: type[Contender], slots: int) -> float:
     began = time.perf_counter()
-    contender = kind(CROWD)
-    _fill(contender, CROWD)
-    many = time.perf_counter() - began
+    contender = kind(slots)
+    with _held(contender.submit, slots):
+        pass
+    took = time.perf_counter() - began
     contender.close()
-    return {"first16": [many * MILLI]}
+    return took * MILLI
 
 
-def _fill(contender: Contender, count: int) -> None:
-    """Have so many jobs run side by side, and all end."""
+@contextmanager
+def _held(submit: Callable[..., Future[Any]], count: int) -> Iterator[None]:
+    """So many jobs are under way, side by side; after the block they go on, and end."""
     with tempfile.TemporaryDirectory() as folder:
         gate = os.path.join(folder, "gate")
         os.mkfifo(gate)
-        held = [contender.submit(tasks.hold, number, gate) for number in range(count)]
+        held = [submit(tasks.hold, number, gate) for number in range(count)]
         while len(os.listdir(folder)) < 1 + count:
             time.sleep(0.001)
-        with open(gate, "w"):
+        yield
+        with open(gate, "w"):  # whoever is at the gate goes through
             for future in held:
                 future.result()
 
@@ -262,19 +258,11 @@ def ranked(kind: type[Contender], scale: Scale) -> Figures:
     """
     contender = _warmed(kind)
     bare = _rate(contender, scale, [])
-    with tempfile.TemporaryDirectory() as folder:
-        gate = os.path.join(folder, "gate")
-        os.mkfifo(gate)
-        held = [contender.submit_ranked(0, tasks.hold, n, gate) for n in range(WORKERS)]
-        while len(os.listdir(folder)) < 1 + WORKERS:
-            time.sleep(0.01)
+    with _held(partial(contender.submit_ranked, 0), WORKERS):
         behind = [
             contender.submit_ranked(1000 + n % 100, tasks.nothing) for n in range(scale.waiting)
         ]
-        with open(gate, "w"):  # whoever is at the gate goes through
-            for future in held:
-                future.result()
-        deep = _rate(contender, scale, behind)
+    deep = _rate(contender, scale, behind)
     contender.abandon()
     return {"ranked": [deep], "share": [deep / bare]}
 

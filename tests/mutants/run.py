@@ -3,9 +3,10 @@
     python tests/mutants/run.py [NAME ...]
 
 Each `*.patch` beside this file is one bug. Its first line says what is wrong, its second names the
-tests that must notice (`tests: ID ...`, in quotes where it has spaces). A bug that none of them catches, or a patch that no longer
-applies, is a failure: exit code 1. So is a named test that fails without any bug: all of them are run
-on copies without one, too, and a failure is a catch only where the same test has passed there.
+tests that must notice (`tests: ID ...`, in quotes where it has spaces). A bug that none of them
+catches, or a patch that no longer applies, is a failure: exit code 1. So is a named test that fails
+without any bug: all of them are run on copies without one, too, and a failure is a catch only where
+the same test has passed there.
 
 The imports take longer than most of the tests. So what pytest and the tests import is imported once,
 but nothing of the project's own, and each run is a fork that goes on from there.

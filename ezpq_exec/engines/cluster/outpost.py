@@ -76,9 +76,8 @@ class Outpost:
         self._terms: dict[int, int] = {}  # by slot
         self._lives: dict[int, int] = {}  # by slot, while its worker is ready
         self._numbers: dict[int, int] = {}  # by slot: the job in hand
-        self._ended: dict[
-            int, int
-        ] = {}  # by slot: the last job, until it is known that that was heard
+        # By slot: the last job that has ended, until it is known that that was heard.
+        self._ended: dict[int, int] = {}
         self._unnoticed: deque[tuple[float, int, int]] = deque()  # due, slot, number
         self._counter = itertools.count(1)
         self._lease_ends = time.monotonic() + lease
