@@ -216,7 +216,7 @@ def test_that_its_end_was_not_heard_of_is_no_trouble(
     hear = Hearing.hear
 
     def deaf(hearing: Hearing, report: Report, now: float) -> list[Command]:
-        if isinstance(report, Stopped):
+        if type(report) is Stopped:
             raise RuntimeError("a defect")
         return hear(hearing, report, now)
 
