@@ -37,6 +37,20 @@ PATIENCE = 5.0  # seconds: for a worker to leave by itself, and for a process to
 LONGEST_SLEEP = 24 * 3600.0  # seconds
 
 
+def _wait(wake_at: float | None) -> int | None:
+    """For how many milliseconds to sleep until then; what is less than one is slept here.
+
+    `poll` would round it up, and each kill be late by half a millisecond.
+    """
+    if wake_at is None:
+        return None
+    left = min(wake_at - time.monotonic(), LONGEST_SLEEP)
+    if left < 0.001:
+        time.sleep(max(0.0, left))
+        return 0
+    return int(left * 1000)
+
+
 class _Worker:
     """The worker of the moment, as its keeper sees it."""
 
@@ -154,11 +168,7 @@ class Keeper:
             poll.register(descriptor, select.POLLIN)
         poll.register(worker.dump.fileno(), select.POLLIN)
         while True:
-            wake_at = self._wake_at(worker)
-            wait = None
-            if wake_at is not None:
-                wait = min(max(0.0, wake_at - time.monotonic()), LONGEST_SLEEP) * 1000
-            ready = {descriptor for descriptor, _ in poll.poll(wait)}
+            ready = {descriptor for descriptor, _ in poll.poll(_wait(self._wake_at(worker)))}
             if self._parent in ready:
                 self._abandon()
             if worker.dump.fileno() in ready and not self._overhear(worker):
@@ -268,7 +278,8 @@ class Keeper:
 
     def _bury(self, worker: _Worker, exitcode: int | None) -> Died:
         """Make sure that the worker and all that it started are dead, and write its obituary."""
-        ended, survivors = tree.exterminate(patience=PATIENCE)
+        known = (worker.pid,) if exitcode is None else ()
+        ended, survivors = tree.exterminate(patience=PATIENCE, first=known)
         if worker.dump.is_due:
             self._overhear(worker)
         if exitcode is None:
