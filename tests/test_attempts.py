@@ -128,6 +128,15 @@ def test_a_lane_waits_while_its_job_is_undecided() -> None:
     assert runs(rig.end(job)) == [behind]
 
 
+def test_only_what_it_was_said_to_be_tried_again_for_is_worth_it() -> None:
+    """Any other exception ends it at its first attempt, and is what its future raises."""
+    rig = Rig()
+    job, error = rig.submit(retries=1, retry_on=ValueError), KeyError("x")
+    outcome = outcome_of(rig.end(job, error))
+    assert (outcome.verdict, outcome.value) == (Verdict.RAISED, error)
+    assert rig.scheduler.retried == 0
+
+
 def test_a_job_is_tried_as_often_as_it_may() -> None:
     """Once, and as many times more as it has retries."""
     rig = Rig()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ezpq_exec.commands import Retire, Run, Settle, Start
+from ezpq_exec.commands import Close, Retire, Run, Settle, Start
 from ezpq_exec.slots import Phase
 from test_scheduler import Rig
 
@@ -57,6 +57,14 @@ def test_a_slot_that_is_cold_gets_a_worker_when_there_is_a_job() -> None:
     assert rig.scheduler.ready(0, 77, rig.now) == [Run(0, job)]
     assert job.pid == 77
     assert any(isinstance(command, Settle) for command in rig.finish(job))
+
+
+def test_whoever_is_idle_when_all_is_closed_is_let_go_with_the_others() -> None:
+    """The engine lets them all go then; no order for one of them comes after that."""
+    rig = Rig(1, idle_timeout=10.0)
+    assert rig.scheduler.close(rig.now) == [Close()]
+    assert rig.tick(110.0) == []
+    assert rig.scheduler.workers["retired"] == 0
 
 
 def test_without_the_option_nobody_leaves() -> None:

@@ -305,6 +305,16 @@ def test_durations_are_never_negative() -> None:
     assert (info.waited, info.runtime) == (0.0, 0.0)
 
 
+def test_a_job_that_its_submitter_has_handed_over_runs_before_the_loop_knows() -> None:
+    """Its future was told that it runs, and it is not in the backlog."""
+    job = make()
+    assert told(job).state is State.WAITING
+    job.announced = True
+    info = told(job, started=102.0)
+    assert info.state is State.RUNNING
+    assert info.runtime is None
+
+
 def test_exception_is_told() -> None:
     """What the future raises is part of it, once the job is done."""
     error = ValueError("no")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 
@@ -154,6 +155,32 @@ def test_equal_keys_have_the_same_lane_while_it_lives() -> None:
     gc.collect()
     assert gone() is None
     assert len(table) == 0
+
+
+def test_a_lane_whose_last_job_ends_while_it_is_looked_up_is_not_handed_out() -> None:
+    """Whoever looks it up gets a lane that lives, and the next one finds that."""
+    table = LaneTable()
+    lanes = [table.lane("a")]
+
+    def end_the_last_job(_frame: object, event: str, called: object) -> None:
+        if event == "c_return" and getattr(called, "__name__", "") == "setdefault":
+            sys.setprofile(None)
+            lanes.clear()  # as another thread may, between the two steps of the look-up
+
+    sys.setprofile(end_the_last_job)
+    try:
+        found = table.lane("a")
+    finally:
+        sys.setprofile(None)
+    assert lanes == []
+    assert table.lane("a") is found
+    assert len(table) == 1
+
+
+def test_a_lane_is_equal_to_lanes_of_its_key_alone() -> None:
+    """To the key itself it is not, though a table finds it by that."""
+    assert Lane("a") == Lane("a") != Lane("b")
+    assert Lane("a") != "a"
 
 
 def test_keys_are_compared_only_where_they_are_looked_up() -> None:

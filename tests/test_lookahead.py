@@ -273,6 +273,26 @@ def test_a_job_may_be_lost_alone() -> None:
     assert rig.scheduler.strayed(0, 99, None, rig.now) == [Recall(0)]
 
 
+def test_a_slot_whose_only_job_is_lost_takes_the_next() -> None:
+    """Its worker is still there: it runs what waits, and the other is settled."""
+    rig = Rig()
+    [running], waiting = rig.first, rig.submit()
+    loss = Loss(begun=rig.now, ended=rig.now)
+    commands = rig.scheduler.strayed(0, running.number, loss, rig.now)
+    assert runs(commands) == [waiting]
+    assert settled(commands) == [(running, Verdict.DIED)]
+
+
+def test_what_is_said_to_be_lost_in_a_slot_that_is_gone_changes_nothing() -> None:
+    """Whatever it was, it had been settled before the slot left."""
+    rig = Rig(2)
+    rig.finish(rig.first[1])
+    assert rig.scheduler.resize(1, rig.now) == [Retire(1)]
+    loss = Loss(begun=rig.now, ended=rig.now)
+    assert rig.scheduler.strayed(1, rig.first[1].number, loss, rig.now) == []
+    assert rig.scheduler.unresolved() == rig.first[:1]
+
+
 def test_a_slot_whose_only_job_came_back_is_free() -> None:
     """It was told to run, and did not begin: it runs there again."""
     rig = Rig()

@@ -128,7 +128,7 @@ class Events:
         if slot in self.facts.workers:
             self.facts.workers[slot] = "idle"
             self.facts.due.pop(slot, None)
-        self.facts.failed_starts = 0
+            self.facts.failed_starts = 0  # what is said of a slot that is gone is ignored
         self.tell(self.scheduler.ready, slot, 1)
 
     def unstartable(self, slot: int, fatal: bool, scarce: bool) -> None:
