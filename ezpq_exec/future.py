@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NoReturn, TypeVar
 
+from .condition import SharedCondition
 from .jobs import JobInfo, State, describe
 from .lightfuture import LightFuture
 from .options import check_priority
@@ -100,7 +101,8 @@ class JobFuture(LightFuture[T]):
 
     def announce(self) -> bool:
         """Say that the job runs, if that was not said; False if it was cancelled before."""
-        runs = self.forestall()
+        with SharedCondition.lock():  # as one, to whoever asks whether it has begun
+            runs = self._job.announced = self.forestall()
         self._tell_start()
         return runs
 

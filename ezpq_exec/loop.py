@@ -254,10 +254,8 @@ class Loop:
 
     def _hand_over(self, slot: int, job: Job) -> list[Command]:
         future = job.future
-        if future is not None and not job.announced:
-            job.announced = True
-            if not future.announce():
-                return self._scheduler.cancelled(job, time.monotonic())
+        if future is not None and not job.announced and not future.announce():
+            return self._scheduler.cancelled(job, time.monotonic())
         if job.options.is_plain:
             self._engine.run(slot, job.number, job.payload, job.options.timeout)
             return []

@@ -105,7 +105,7 @@ class Offers:
             record.taken.extend(islice(iter(record.free.pop, None), 1))
         except IndexError:  # none, or the loop was quicker
             return record
-        job.announced = job.future.announce()
+        job.future.announce()
         slot, timeout = record.taken[0], job.options.timeout
         soon = self.naps and timeout is None
         self._engine.hand_over(slot, job.number, job.payload, timeout, record.sent, soon)

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import verdicts
 from .commands import Settle
@@ -20,6 +20,9 @@ from .mailbox import Mailbox
 from .reports import Stopped
 from .resolver import Resolver
 from .scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from .future import JobFuture
 
 __all__ = ["PATIENCE", "end", "settle_all"]
 
@@ -46,38 +49,44 @@ def settle_all(
     for job, outcome in decided:
         with contextlib.suppress(Exception):  # it may be what the defect has to do with
             resolver.settle(job, outcome)
-    open_jobs = _open_jobs_of(owner)
+    jobs = _open_jobs_of(owner)
     with contextlib.suppress(Exception):  # its state is not what it should be
-        open_jobs += _open(scheduler.unresolved())
-    _fail([job for job in open_jobs if job.state is not State.DONE], resolver, why)
+        jobs += scheduler.unresolved()
+    _fail([job for job in jobs if job.state is not State.DONE], resolver, why)
     resolver.deliver()  # those that are settled may be there
     _fail(_open_jobs_of(owner), resolver, why)
 
 
 def _open_jobs_of(owner: object) -> list[Job]:
     jobs = [thing for thing in gc.get_objects() if type(thing) is Job]
-    return [job for job in _open(jobs) if job.future is not None and job.future.owner is owner]
+    return [job for job in jobs if (future := _open_future_of(job)) and future.owner is owner]
 
 
-def _open(jobs: Iterable[Job]) -> list[Job]:
-    """Those whose future is to be resolved; that a cancelled one is, some may not have heard."""
-    return [
-        job
-        for job in jobs
-        if job.future is not None and (job.future.cancelled() or not job.future.done())
-    ]
+def _open_future_of(job: Job) -> JobFuture[Any] | None:
+    """The future of `job` if it is to be resolved; that it is cancelled, some may not have heard.
+
+    Others go on meanwhile. So it is looked up once, for a courier drops what it has resolved. And
+    a job that some thread is just making has no such attribute yet; nor has the loop that job.
+    """
+    future: JobFuture[Any] | None = getattr(job, "future", None)
+    return future if future is not None and _is_open(future) else None
+
+
+def _is_open(future: JobFuture[Any]) -> bool:
+    return future.cancelled() or not future.done()
 
 
 def _fail(jobs: list[Job], resolver: Resolver, why: BaseException) -> None:
     for job in jobs:
-        future = job.future
+        future = _open_future_of(job)
         if future is None:
-            continue  # it is twice in the list
+            continue  # it is twice among them
         job.state, job.verdict, job.ahead = State.DONE, Verdict.BROKEN, False
         try:
             resolver.settle(job, verdicts.broken(why))
         except Exception:  # it may be the resolver that has the defect
-            if not future.done():
+            # Whoever fetches the answer is too late from here on, and so is whoever cancels.
+            if not future.was_resolved_alone() and _is_open(future) and future.forestall():
                 future.set_exception(why)
 
 
