@@ -24,9 +24,9 @@ def say(gate: str, *words: object) -> None:
 
 def hold(gate: str, *words: object) -> int:
     """In a job: say that it is here (the words, else its pid), wait to be let go; its pid."""
-    say(gate, *(words or (os.getpid(),)))
-    descriptor = os.open(f"{gate}/passes", os.O_RDONLY)
+    descriptor = os.open(f"{gate}/passes", os.O_RDONLY)  # first: heard, the test may close its end
     try:
+        say(gate, *(words or (os.getpid(),)))
         os.read(descriptor, 1)
     finally:
         os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,13 +14,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for
 NEVER = float("inf")
 
 
-class Worker:
-    """One as its keeper sees it, of which something happens while its stack is taken."""
+class Source:
+    """Where the stacks come from, while something happens."""
 
     def __init__(self, meanwhile: Callable[[], None]) -> None:
-        self.pid = 0
-        self.reason: str | None = None
-        self.dump = self
         self._meanwhile = meanwhile
 
     def take(self, pid: int) -> None:
@@ -41,19 +37,15 @@ def page() -> Iterator[Any]:
 
 
 @pytest.fixture
-def condemn(page: Any) -> Iterator[Callable[[int, Callable[[], None]], bool]]:
-    """Order a keeper to kill a job while something happens; whether the worker is to die."""
-    from ezpq_exec.engines.keeper import Keeper
-
-    ours, theirs = socket.socketpair()
-    keeper: Any = Keeper(ours, page, -1)
+def condemn(page: Any) -> Callable[[int, Callable[[], None]], bool]:
+    """Have a job killed while something happens; whether its worker is to die."""
+    from ezpq_exec.engines.watched import Watched
 
     def order(ticket: int, meanwhile: Callable[[], None]) -> bool:
-        return bool(keeper._condemn(Worker(meanwhile), ticket, "KILLED"))
+        dump: Any = Source(meanwhile)
+        return Watched(0, -1, dump, page).condemn(ticket, "KILLED")
 
-    yield order
-    ours.close()
-    theirs.close()
+    return order
 
 
 def nothing() -> None:

@@ -16,7 +16,7 @@ PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
     *("capture", "counter", "depot", "keeper", "line", "link", "lives", "page", "processes"),
     *("renewal", "root", "roots", "scales"),
-    *("stackdump", "switchboard", "tree"),
+    *("stackdump", "switchboard", "tree", "turns", "watched"),
 ]
 
 PROGRAM = """

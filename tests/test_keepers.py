@@ -223,18 +223,19 @@ def test_few_descriptors_for_many_workers_are_no_failure() -> None:
 
 def test_what_is_hidden_from_a_keeper_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of another user's process, where /proc hides those, it sees no children and no memory."""
-    read = builtins.open
+    opened, read = os.open, builtins.open
 
     def refuse(path: str, *args: Any, **kwargs: Any) -> Any:
         if path.startswith(f"/proc/{os.getpid()}/"):
             raise PermissionError(path)
-        return read(path, *args, **kwargs)
+        return (opened if isinstance(args[0], int) else read)(path, *args, **kwargs)
 
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in tree.children(os.getpid())
         assert usage.resident(os.getpid()) > 0
         with monkeypatch.context() as hidden:
             hidden.setattr(builtins, "open", refuse)
+            hidden.setattr(os, "open", refuse)
             assert tree.children(os.getpid()) == []
             assert usage.resident(os.getpid()) == 0
         child.communicate(b"\n")

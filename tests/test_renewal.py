@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ if sys.platform == "linux":
     from ezpq_exec.engines.messages import Died
     from ezpq_exec.engines.renewal import AFTER, BEFORE, Renewals
 
+    DEATH = Died(1, -9, "TIMED_OUT", 1, 0.0, 0.0, None, ())
+
 
 class Slot:
     """As much of a link as is asked for: what its job is, when that is to be killed, its orders."""
@@ -24,6 +28,8 @@ class Slot:
         self.number = 1 if due_in is not None else 0
         self.due = 0.0 if due_in is None else time.monotonic() + due_in
         self.orders: list[str] = []
+        self.channel: object = None  # to its worker, once there is one
+        self.closed = False
 
     def order(self, what: str) -> None:
         """What its keeper is told."""
@@ -32,7 +38,7 @@ class Slot:
 
 def renewals(slot: Any, reason: str | None = "TIMED_OUT") -> Any:
     owed = Renewals()
-    owed.owe(slot, Died(1, -9, reason, 1, 0.0, 0.0, None, ()))
+    owed.owe(slot, DEATH._replace(reason=reason))
     return owed
 
 
@@ -56,6 +62,33 @@ def test_while_a_kill_is_near_it_waits() -> None:
     other.number = 0  # it is dead
     assert owed.give(None, [other]) is None
     assert slot.orders == ["fork"]
+
+
+def test_no_more_fork_at_once_than_there_are_cores() -> None:
+    """Each that has forked, or is gone, makes room for the next; in time they all may."""
+    cores = len(os.sched_getaffinity(0))
+    slots = [Slot() for _ in range(cores + 3)]
+    owed = renewals(slots[0])
+    for slot in slots[1:]:
+        owed.owe(slot, DEATH)
+
+    def told() -> int:
+        assert all(slot.orders == ["fork"] for slot in slots if slot.orders)
+        return sum(bool(slot.orders) for slot in slots)
+
+    assert 0 < owed.give(None, []) <= AFTER
+    assert told() == cores
+    slots[0].channel = object()
+    assert owed.give(1000.0, []) <= AFTER
+    assert told() == cores + 1
+    slots[1].closed = True
+    owed.give(None, [])
+    assert told() == cores + 2
+    with pytest.MonkeyPatch.context() as patch:
+        later = time.monotonic() + AFTER
+        patch.setattr(time, "monotonic", lambda: later)
+        assert owed.give(None, []) is None
+    assert told() == cores + 3
 
 
 def test_who_does_not_sleep_gives_no_leave() -> None:
@@ -84,15 +117,18 @@ def test_a_worker_that_died_by_itself_is_replaced_without_leave() -> None:
     assert slot.orders == []
 
 
-def test_many_that_are_killed_at_once_all_have_successors(gate: Gate) -> None:
+def test_many_that_are_killed_at_once_all_have_successors(make_gate: Callable[[], Gate]) -> None:
     """Those whose deadlines fall together are replaced, every one."""
+    never, gate = make_gate(), make_gate()
     with PriorityExecutor(6) as executor:
-        late = [executor.options(timeout=0.05).submit(hold, gate.path) for _ in range(6)]
+        late = [executor.options(timeout=0.05).submit(hold, never.path) for _ in range(6)]
         for future in late:
             assert isinstance(future.exception(PATIENCE), JobTimeout)
         again = [executor.submit(hold, gate.path) for _ in range(6)]
+        pids = gate.pids(6)
         gate.open(6)
-        assert len({future.result(PATIENCE) for future in again}) == 6  # pids
+        assert {future.result(PATIENCE) for future in again} == set(pids)
+        assert len(set(pids)) == 6
 
 
 def test_an_executor_may_end_while_keepers_wait_for_leave(gate: Gate) -> None:

@@ -162,29 +162,25 @@ def test_the_keeper_is_told_only_of_what_it_would_miss() -> None:
     os.close(writer)
 
 
-def test_a_keeper_whose_worker_is_asked_to_end_waits_for_that_alone(page: Any) -> None:
-    """Deadlines that pass meanwhile, and weighings, would have it wake without end."""
-    from ezpq_exec.engines.keeper import Keeper
+def test_of_a_worker_that_is_to_die_only_its_leaving_is_awaited(page: Any) -> None:
+    """Deadlines that pass meanwhile, and weighings, would have its keeper wake without end."""
+    from ezpq_exec.engines.stackdump import Dump
+    from ezpq_exec.engines.watched import Watched
+    from ezpq_exec.engines.worker import DEADLINE
 
-    class Worker:
-        """One with a job that has a timeout and a limit."""
-
-        reason: str | None = None
-        wake_at = 10.0
-        scales: Any = None
-        due = 9.0
-
-    ours, theirs = socket.socketpair()
-    keeper: Any = Keeper(ours, page, -1)
-    worker = Worker()
-    worker.scales = worker
-    assert keeper._wake_at(worker) == 9.0
+    pipe, told = os.pipe()
+    dump = Dump()
+    dump.become_reader()
+    worker = Watched(0, pipe, dump, page)
+    assert worker.wake_at is None
+    os.write(told, DEADLINE.pack(10.0))
+    assert worker.hear()
+    worker.scales.due = 9.0
+    assert worker.wake_at == 9.0
     worker.reason = "KILLED"
-    assert keeper._wake_at(worker) is None
-    keeper._leave_by = 15.0
-    assert keeper._wake_at(worker) == 15.0
-    ours.close()
-    theirs.close()
+    assert worker.wake_at is None
+    worker.close()
+    os.close(told)
 
 
 def test_descendants_are_found_to_any_depth() -> None:

@@ -50,8 +50,9 @@ def said(code: str) -> list[str]:
 def test_where_proc_hides_it_a_worker_is_asked_all_the_same() -> None:
     """`hidepid` leaves open whether it is stopped; it is taken for one that can answer."""
     lines = said("""
-stackdump.open = refuse
+stackdump.os.open, opened = refuse, os.open
 dump.take(pid)
+stackdump.os.open = opened
 print("most recent call first" in dump.text())
 end()
 """)

@@ -3,12 +3,6 @@
 It forks the worker, keeps its deadlines, kills it with all that it started, says what happened,
 and forks the next. Whatever its worker starts falls to it in the end, so nothing gets away. It
 sleeps until something happens: an order, a deadline, a death, or the end of the parent.
-
-Killing and ending meet like this. The keeper first condemns the job, on the page; then it takes a
-stack dump, which gives the worker time to see that; then it looks whether the job still runs. The
-worker, when a job ends, first looks whether that job is condemned, and if so waits for death;
-else it says on the page that nothing runs. So a job that is killed has not answered, and the
-worker is never killed for a job that has.
 """
 
 from __future__ import annotations
@@ -24,9 +18,9 @@ import time
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
-from .scales import Scales
 from .stackdump import Dump
-from .worker import DEADLINE, WEIGH
+from .turns import Turns
+from .watched import Watched
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -37,30 +31,15 @@ PATIENCE = 5.0  # seconds: for a worker to leave by itself, and for a process to
 LONGEST_SLEEP = 24 * 3600.0  # seconds
 
 
-class _Worker:
-    """The worker of the moment, as its keeper sees it."""
-
-    def __init__(self, pid: int, pipe: int, dump: Dump, scales: Scales) -> None:
-        self.pid = pid
-        self.pipe = pipe  # deadlines come from here
-        self.dump = dump
-        self.scales = scales
-        self.reason: str | None = None
-        self.wake_at: float | None = None
-
-    def close(self) -> None:
-        os.close(self.pipe)
-        self.dump.close()
-
-
 class Keeper:
     """One slot's keeper. `keep` returns only in a worker, with what it is to serve."""
 
-    def __init__(self, control: socket.socket, page: Page, parent: int) -> None:
-        """Args: the socket to the parent; the page; the parent's pidfd."""
+    def __init__(self, control: socket.socket, page: Page, parent: int, turns: Turns) -> None:
+        """Args: the socket to the parent; the page; the parent's pidfd; the turns of all keepers."""
         self._control = control
         self._page = page
         self._parent = parent
+        self._turns = turns
         self._alarm: int | None = None  # what SIGCHLD wakes
         self._retiring = False
         self._leave_by: float | None = None
@@ -99,12 +78,13 @@ class Keeper:
             self._say(Born(pid, me), ours, entry, exit_end, parcels)
             for sock in (ours, entry, exit_end, parcels):
                 sock.close()
-            worker = _Worker(pid, heard, dump, Scales(self._page))
+            worker = Watched(pid, heard, dump, self._page)
             if self._alarm is None:  # not before, since the first worker is waited for
                 self._alarm = tree.hear_of_deaths()
                 signal.raise_signal(signal.SIGCHLD)  # it may be dead already
             died = self._watch(worker, self._alarm)
             self._say(died)
+            self._turns.give_back()
             worker.close()
             if self._retiring:
                 os._exit(0)
@@ -147,106 +127,51 @@ class Keeper:
             self._abandon()
         return Order(*pickle.loads(data))  # noqa: S301 - the parent's, by a socket made for this keeper
 
-    def _watch(self, worker: _Worker, alarm: int) -> Died:
+    def _watch(self, worker: Watched, alarm: int) -> Died:
         """Sleep until the worker is to die, or has; then make sure of it."""
         poll = select.poll()
         for descriptor in (self._control.fileno(), self._parent, alarm, worker.pipe):
             poll.register(descriptor, select.POLLIN)
         poll.register(worker.dump.fileno(), select.POLLIN)
         while True:
-            wake_at = self._wake_at(worker)
-            wait = None
-            if wake_at is not None:
-                wait = min(max(0.0, wake_at - time.monotonic()), LONGEST_SLEEP) * 1000
-            ready = {descriptor for descriptor, _ in poll.poll(wait)}
+            ready = {descriptor for descriptor, _ in poll.poll(_rest(worker, self._leave_by))}
             if self._parent in ready:
                 self._abandon()
-            if worker.dump.fileno() in ready and not self._overhear(worker):
+            if worker.dump.fileno() in ready and not worker.overhear():
                 poll.unregister(worker.dump.fileno())
             if alarm in ready:
                 tree.hush(alarm)
                 ended = tree.reap()
                 if worker.pid in ended:
                     return self._bury(worker, ended[worker.pid])
-            if worker.pipe in ready and not self._hear(worker):
+            if worker.pipe in ready and not worker.hear():
                 poll.unregister(worker.pipe)
             condemned = self._control.fileno() in ready and self._obey(worker)
-            if condemned or self._is_due(worker) or self._is_overweight(worker):
+            if condemned or self._is_due(worker):
                 return self._bury(worker, None)
 
-    def _wake_at(self, worker: _Worker) -> float | None:
-        """When there is something to be done, if nothing happens before."""
-        times = [self._leave_by]
-        if worker.reason is None:  # else all is decided, and only its leaving is waited for
-            times += [worker.wake_at, worker.scales.due]
-        return min((moment for moment in times if moment is not None), default=None)
-
-    def _overhear(self, worker: _Worker) -> bool:
-        """Take in what the worker writes unasked, or too late; False if it can write no more."""
-        was_due = worker.dump.is_due
-        can_come = worker.dump.drain()
-        if was_due and not worker.dump.is_due and worker.reason is None:
-            worker.dump.forget()  # or its death, by something else, would be blamed on that
-        return can_come
-
-    def _stack(self, worker: _Worker, ticket: int) -> str | None:
-        """Where the job of that ticket is, which goes on; None if it does not run."""
-        if self._page.running != ticket:
-            return None
-        if worker.reason is not None:
-            return worker.dump.text()  # it is as good as dead, and that is to be its last word
-        worker.dump.take(worker.pid)
-        stack = worker.dump.text()
-        worker.dump.forget()
-        return stack if self._page.running == ticket else None
-
-    def _hear(self, worker: _Worker) -> bool:
-        """Take over what the worker says of its deadlines; False if it can say no more."""
-        told = os.read(worker.pipe, 64 * DEADLINE.size)
-        for (moment,) in DEADLINE.iter_unpack(told):
-            if moment == WEIGH:
-                worker.scales.due = time.monotonic()
-            else:
-                worker.wake_at = moment
-        return bool(told)
-
-    def _is_due(self, worker: _Worker) -> bool:
-        """Whether the worker is to be killed now, for its job's deadline or for not leaving."""
+    def _is_due(self, worker: Watched) -> bool:
+        """Whether the worker is to be killed now: for its job, or for not leaving."""
         now = time.monotonic()
         if self._leave_by is not None and self._leave_by <= now:
             return True
-        if worker.wake_at is None or worker.wake_at > now or worker.reason is not None:
+        if worker.reason is not None:
             return False
-        worker.wake_at = None
-        ticket, deadline = self._page.running, self._page.deadline
-        if not ticket:
-            return False
-        if deadline > now:
-            worker.wake_at = deadline if deadline != float("inf") else None
-            return False
-        return self._condemn(worker, ticket, "TIMED_OUT")
+        late = worker.late_ticket(now)
+        if late and self._condemn(worker, late, "TIMED_OUT"):
+            return True
+        heavy = worker.heavy_ticket(now)  # which grows: no turn is awaited
+        return bool(heavy) and worker.condemn(heavy, "OUT_OF_MEMORY")
 
-    def _is_overweight(self, worker: _Worker) -> bool:
-        """Whether the worker is to be killed now, for its job and what that has started have too much."""
-        if worker.scales.due is None or worker.reason is not None:
-            return False
-        ticket = worker.scales.overweight(time.monotonic())
-        return bool(ticket) and self._condemn(worker, ticket, "OUT_OF_MEMORY")
+    def _condemn(self, worker: Watched, ticket: int, reason: str) -> bool:
+        """In turn, decide between the end of that job and its worker's; True if it is the worker's."""
+        self._turns.take()
+        is_condemned = worker.condemn(ticket, reason)
+        if not is_condemned:
+            self._turns.give_back()
+        return is_condemned
 
-    def _condemn(self, worker: _Worker, ticket: int, reason: str) -> bool:
-        """Decide between the end of that job and its worker's; True if it is the worker's."""
-        page = self._page
-        if page.has_ended(ticket):
-            return False  # its answer is on the way
-        page.condemn(ticket)
-        worker.dump.take(worker.pid)
-        if page.has_ended(ticket):
-            page.condemn(0)
-            return False
-        worker.reason = reason
-        return True
-
-    def _obey(self, worker: _Worker) -> bool:
+    def _obey(self, worker: Watched) -> bool:
         """Carry out an order; True if it is the worker's end."""
         order = self._next_order()
         if order.what == "kill":
@@ -254,10 +179,11 @@ class Keeper:
         if order.what == "terminate":
             if self._condemn(worker, order.ticket, order.reason):
                 tree.send((worker.pid,), signal.SIGTERM)
+                self._turns.give_back()
                 self._leave_by = time.monotonic() + PATIENCE
             return False
         if order.what == "dump":
-            self._say(Dumped(order.ticket, self._stack(worker, order.ticket)))
+            self._say(Dumped(order.ticket, worker.stack(order.ticket)))
             return False
         if order.what == "end":
             self._retiring = True
@@ -266,11 +192,12 @@ class Keeper:
         self._leave_by = time.monotonic() + PATIENCE
         return False
 
-    def _bury(self, worker: _Worker, exitcode: int | None) -> Died:
+    def _bury(self, worker: Watched, exitcode: int | None) -> Died:
         """Make sure that the worker and all that it started are dead, and write its obituary."""
-        ended, survivors = tree.exterminate(patience=PATIENCE)
+        known = (worker.pid,) if exitcode is None else ()
+        ended, survivors = tree.exterminate(patience=PATIENCE, first=known)
         if worker.dump.is_due:
-            self._overhear(worker)
+            worker.overhear()
         if exitcode is None:
             exitcode = ended.get(worker.pid)
         ticket = self._page.last
@@ -285,3 +212,18 @@ class Keeper:
             survivors=tuple(survivors),
             peak=worker.scales.peak,
         )
+
+
+def _rest(worker: Watched, leave_by: float | None) -> int | None:
+    """For how many milliseconds to sleep: None for ever. What is less than one is slept here.
+
+    `poll` would round it up, and each kill be late by half a millisecond.
+    """
+    moments = [moment for moment in (leave_by, worker.wake_at) if moment is not None]
+    if not moments:
+        return None
+    left = min(min(moments) - time.monotonic(), LONGEST_SLEEP)
+    if left < 0.001:
+        time.sleep(max(0.0, left))
+        return 0
+    return int(left * 1000)

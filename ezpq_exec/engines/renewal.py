@@ -1,11 +1,13 @@
 """Which keepers may fork their next worker: those that have killed one wait until no kill is near.
 
 A kill takes a millisecond of CPU, and a worker's start several. Where many deadlines fall together,
-all that wait for them wait for the cores; so first all the kills, and then the starts.
+all that wait for them wait for the cores; so first all the kills, and then the starts: as many at a time
+as there are cores, for whoever has just been told of a kill needs one, too.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -27,6 +29,8 @@ class Renewals:
 
     def __init__(self) -> None:
         self._waiting: list[Link] = []
+        self._forking: list[Link] = []
+        self._cores = len(os.sched_getaffinity(0))
         self._until = 0.0  # when the first of them has waited for long enough
 
     def owe(self, link: Link, died: Died) -> None:
@@ -52,8 +56,13 @@ class Renewals:
             if timeout == 0.0:
                 return timeout
             if any(link.number and now - AFTER < link.due < now + BEFORE for link in links):
-                return BEFORE if timeout is None else min(timeout, BEFORE)
-        for link in self._waiting:
-            link.order("fork")
-        self._waiting.clear()
-        return timeout
+                return _sooner(timeout, BEFORE)
+        self._forking = [link for link in self._forking if not (link.channel or link.closed)]
+        while self._waiting and (len(self._forking) < self._cores or now >= self._until):
+            self._forking.append(self._waiting.pop(0))
+            self._forking[-1].order("fork")
+        return _sooner(timeout, self._until - now) if self._waiting else timeout
+
+
+def _sooner(timeout: float | None, limit: float) -> float:
+    return limit if timeout is None else min(timeout, limit)

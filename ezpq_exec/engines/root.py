@@ -26,6 +26,7 @@ from .deafness import ignore
 from .keeper import Keeper
 from .messages import Unborn
 from .page import Page
+from .turns import Turns
 from .worker import Alarm, serve
 
 if sys.platform != "linux":
@@ -71,6 +72,7 @@ class _Root:
         self._parent = parent
         self._deaths = tree.hear_of_deaths()
         self._tombstones: dict[int, int] = {}
+        self._turns = Turns()
 
     def work(self) -> None:
         poll = select.poll()
@@ -142,6 +144,7 @@ class _Root:
             signal.signal(number, signal.SIG_DFL)
         os.close(control)
         os.close(self._parent)
+        self._turns.close()
         with contextlib.suppress(OSError):  # the program has left its session, or ended
             os.setpgid(0, self._home)
         _rename(worker_name)
@@ -163,7 +166,7 @@ class _Root:
         shared = Page(page)
         os.close(page)
         orders = socket.socket(fileno=control)
-        sock, queue, parcels, pipe = Keeper(orders, shared, self._parent).keep()
+        sock, queue, parcels, pipe = Keeper(orders, shared, self._parent, self._turns).keep()
         orders.detach()
         return sock, shared, queue, parcels, pipe
 

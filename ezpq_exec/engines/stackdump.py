@@ -140,10 +140,15 @@ def _is_stopped(pid: int) -> bool:
     user's. It is asked then, and waited for as long as for any other.
     """
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] in "Tt"
+        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        return os.read(stat, 1024).rpartition(b")")[2].split()[0] in b"Tt"
+    except OSError:  # it has gone meanwhile
+        return False
+    finally:
+        os.close(stat)
 
 
 def _is_readable(descriptor: int) -> bool:

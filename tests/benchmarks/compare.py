@@ -13,6 +13,7 @@ A peer that is not installed is left out, and named.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -41,6 +42,8 @@ def main() -> int:
         figures = TRIALS[options.trial](CONTENDERS[options.contender], Scale(**options.scale))
         print(json.dumps(figures))
         return 0
+    for folder in (ROOT / "ezpq_exec", Path(__file__).parent):  # as pip has done to the peers
+        compileall.compile_dir(folder, quiet=1)
     versions = {name: kind.version() for name, kind in CONTENDERS.items()}
     present = [name for name, version in versions.items() if version is not None]
     rows = {name: row for name, row in ROWS.items() if name in (options.only or ROWS)}

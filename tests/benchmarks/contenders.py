@@ -39,6 +39,7 @@ class Contender:
     ranks: ClassVar[bool] = False
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         self.pool = self.open(importlib.import_module(self.module), workers)
 
     def open(self, module: Any, workers: int) -> Any:

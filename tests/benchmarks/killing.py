@@ -18,13 +18,20 @@ from contenders import Contender
 __all__ = ["disturbed", "lateness"]
 
 LIMIT = 0.1  # seconds
+WARM = 0.05  # seconds: for so long a worker is kept, so that the others have a job each
 
 
 def lateness(contender: Contender, count: int, at_once: int) -> list[float]:
-    """Seconds from the deadlines of `count` jobs until their callers know, so many side by side."""
+    """Seconds from the deadlines of `count` jobs until their callers know, so many side by side.
+
+    Before that, each of its workers has run a job: what a new one imports for its first would have
+    the job's clock begin before it says so.
+    """
     late: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(0, count, at_once):
+            warm = [contender.submit(tasks.nap, WARM) for _ in range(contender.workers)]
+            concurrent.futures.wait(warm)
             diaries = [os.path.join(folder, str(number + each)) for each in range(at_once)]
             heard = [0.0] * at_once
             futures = [contender.submit_limited(LIMIT, tasks.overrun, diary) for diary in diaries]

@@ -131,8 +131,8 @@ def return_at_sigterm(gate: str) -> str:
         raise InterruptedError
 
     signal.signal(signal.SIGTERM, handler)
-    say(gate, "ready")
     try:
+        say(gate, "ready")
         forever()
     except InterruptedError:
         say(gate, "returning")

@@ -1,0 +1,71 @@
+"""Turns: of the keepers that are to kill, as many go at a time as there are cores, in their order.
+
+A kill is two milliseconds of work, for three processes by turns. If all set out at once where many
+deadlines fall together, the first is through hardly before the last, and the program, which is to
+hear of each, waits for a core as they do.
+
+A turn is a datagram on a socket that all keepers of a program share; the kernel gives it to whoever
+has waited longest. It spares time, and nothing else depends on it: who waits in vain goes on all
+the same.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
+__all__ = ["PATIENCE", "Turns"]
+
+PATIENCE = 0.25  # seconds
+
+
+class Turns:
+    """Made by the root, and inherited by its keepers, each of which has one at most.
+
+    Args:
+        count: how many there are; default: one for each core that this process may use.
+        patience: seconds to wait for one.
+    """
+
+    def __init__(self, count: int | None = None, patience: float = PATIENCE) -> None:
+        self._free, self._returned = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        timeval = struct.pack("@ll", int(patience), int(patience % 1 * 1e6))
+        self._free.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._is_ours = False
+        for _ in range(len(os.sched_getaffinity(0)) if count is None else count):
+            self._give()
+
+    def take(self) -> bool:
+        """Wait for a turn; False if none came, and this one is new: who had it may have died with it.
+
+        Should that only have been slow, there is one more from then on, which does no harm.
+        """
+        if self._is_ours:
+            return True
+        self._is_ours = True
+        try:
+            return bool(self._free.recv(1))
+        except BlockingIOError:
+            return False
+
+    def give_back(self) -> None:
+        """Let the next have it, if this process has one."""
+        if self._is_ours:
+            self._is_ours = False
+            self._give()
+
+    def _give(self) -> None:
+        try:
+            self._returned.send(b".", socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass  # there are more than anybody needs
+
+    def close(self) -> None:
+        """In a worker, which kills nobody."""
+        self._free.close()
+        self._returned.close()
