@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from . import packing
+from .history import shorn
 
 __all__ = ["Answer", "Batch", "Packed", "pack_items", "unpack_results"]
 
@@ -61,7 +62,7 @@ class Batch:
                 if len(results) < len(items):
                     raise StopIteration  # noqa: TRY301 - which an item raised, and `map` passed on
             except BaseException as error:  # whatever an item raises is its outcome
-                failures[len(results)] = packing.pack_error(_shorn(error))
+                failures[len(results)] = packing.pack_error(shorn(error))
                 results.append(None)
         return results
 
@@ -70,14 +71,7 @@ class Batch:
             item = packing.unpack(piece)
             return self.func(*item) if self.starred else self.func(item)
         except BaseException as error:  # the same, and what does not unpickle
-            failures[at] = packing.pack_error(_shorn(error))
-
-
-def _shorn(error: BaseException) -> BaseException:
-    """The error without the frame of this module."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return error
+            failures[at] = packing.pack_error(shorn(error))
 
 
 def pack_items(items: list[Any], starred: bool) -> tuple[Packed, dict[int, BaseException]]:

@@ -10,6 +10,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from .contexts import home_of
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
+from .excerpt import shown
 from .options import Options, check_bytes
 from .places import Places
 
@@ -33,23 +34,23 @@ WHEN_FULL = "block", "raise"
 def check_callable(function: object) -> None:
     """Raise TypeError unless `function` can be called."""
     if not callable(function):
-        raise TypeError(f"the function to run must be callable, not {function!r}")
+        raise TypeError(f"the function to run must be callable, not {shown(function)}")
 
 
 def check_timeout(name: str, value: object) -> None:
     """Raise TypeError or ValueError unless `value` is a number of seconds."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+        raise TypeError(f"{name} must be a number of seconds, not {shown(value)}")
     if not float(value) > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+        raise ValueError(f"{name} must be more than 0 seconds, not {shown(value)}")
 
 
 def check_workers(name: str, count: object) -> None:
     """Raise TypeError or ValueError unless `count` is a number of workers."""
     if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"{name} must be an integer, not {count!r}")
+        raise TypeError(f"{name} must be an integer, not {shown(count)}")
     if count <= 0:
-        raise ValueError(f"{name} must be greater than 0, not {count!r}")
+        raise ValueError(f"{name} must be greater than 0, not {shown(count)}")
 
 
 def check_kills(what: str, capabilities: Capabilities) -> None:
@@ -68,7 +69,7 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
     if options.memory_limit is not None and not capabilities.limits_memory:
         raise UnsupportedOption(
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
-            f"this one has none (got {options.memory_limit!r})"
+            f"this one has none (got {shown(options.memory_limit)})"
         )
     if carries_context(capabilities):
         for variable in options.context:
@@ -82,13 +83,13 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
 def check_limit(max_pending: object, when_full: object) -> Places | None:
     """The places for jobs, None if there is no limit; TypeError or ValueError if it is not that."""
     if when_full not in WHEN_FULL:
-        raise ValueError(f"when_full must be one of {WHEN_FULL}, not {when_full!r}")
+        raise ValueError(f"when_full must be one of {WHEN_FULL}, not {shown(when_full)}")
     if max_pending is None:
         return None
     if not isinstance(max_pending, int) or isinstance(max_pending, bool):
-        raise TypeError(f"max_pending must be an integer or None, not {max_pending!r}")
+        raise TypeError(f"max_pending must be an integer or None, not {shown(max_pending)}")
     if max_pending < 1:
-        raise ValueError(f"max_pending must be None or > 0, not {max_pending!r}")
+        raise ValueError(f"max_pending must be None or > 0, not {shown(max_pending)}")
     return Places(max_pending, blocks=when_full == "block")
 
 
@@ -101,36 +102,36 @@ def check_setup(
 ) -> Setup:
     """What every worker is to do first, and how long it stays; TypeError or ValueError if not that."""
     if initializer is not None and not callable(initializer):
-        raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        raise TypeError(f"initializer must be a callable, not {shown(initializer)}")
     if not isinstance(initargs, tuple):
-        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
+        raise TypeError(f"initargs must be a tuple, not {shown(initargs)}")
     if max_tasks is not None:
         if not isinstance(max_tasks, int) or isinstance(max_tasks, bool):
-            raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
+            raise TypeError(f"max_tasks_per_child must be an integer, not {shown(max_tasks)}")
         if max_tasks < 1:
-            raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
+            raise ValueError(f"max_tasks_per_child must be >= 1, not {shown(max_tasks)}")
     if relay_logs is not None and not isinstance(relay_logs, bool):
-        raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
+        raise TypeError(f"relay_logs must be True, False or None, not {shown(relay_logs)}")
     memory = check_bytes("max_worker_memory", max_memory)
     return Setup(initializer, initargs, max_tasks, relay_logs, memory)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:
     """The error of an executor whose jobs were to run in another one, which takes no more."""
-    error = BrokenExecutor(f"the borrowed executor takes no more jobs: {cause!r}")
+    error = BrokenExecutor(f"the borrowed executor takes no more jobs: {shown(cause)}")
     error.__cause__ = cause
     return error
 
 
 def broken_processes(cause: BaseException) -> BrokenExecutor:
     """The error of an executor whose worker processes cannot start, as the stdlib's."""
-    error = BrokenProcessPool(f"no worker process can be started: {cause!r}")
+    error = BrokenProcessPool(f"no worker process can be started: {shown(cause)}")
     error.__cause__ = cause
     return error
 
 
 def broken_threads(cause: BaseException) -> BrokenExecutor:
     """The error of an executor whose worker threads cannot start, as the stdlib's."""
-    error = BrokenThreadPool(f"no worker thread can be started: {cause!r}")
+    error = BrokenThreadPool(f"no worker thread can be started: {shown(cause)}")
     error.__cause__ = cause
     return error

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import packing
+from ..history import shorn
 from ..jobs import Call
 from . import board
 from .shared import opened
@@ -190,14 +191,7 @@ def _run(
     try:
         return True, function(*args, **kwargs)
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
-        return False, _shorn(error)
-
-
-def _shorn(error: BaseException) -> BaseException:
-    """The error without the innermost frame of this module, which would hold on to the error."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return error
+        return False, shorn(error)  # without this frame, which would hold on to it
 
 
 def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: bool = True) -> Answer:
@@ -217,7 +211,7 @@ def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: boo
             value, pack = _pack(value, strict)
     except BaseException as error:  # the user's: what does not unpickle here, or pickle
         ended = ended or time.monotonic()
-        returned, value = False, packing.pack_error(_shorn(error))
+        returned, value = False, packing.pack_error(shorn(error))
     used, rss = usage()
     cpu = (used if alone else time.thread_time()) - before
     packed = pack or not returned

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import packing
 from ..contexts import own_copy
+from ..history import shorn
 from .arrivals import Arrival
 from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
 from .jobqueue import BRISK, Lookout, next_message
@@ -234,9 +235,7 @@ def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel,
         ended = ended or time.monotonic()
         if counter is not None:
             counter.clear()
-        if error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-        return Kind.RAISED, packing.pack_error(error), ended
+        return Kind.RAISED, packing.pack_error(shorn(error)), ended
     return Kind.RETURNED, body, ended
 
 
