@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -117,34 +118,19 @@ def put_off(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-@pytest.fixture
-def killing() -> Iterator[Callable[[JobFuture[Any]], list[bool]]]:
-    """Kills a job on a thread of its own; a list to which the answer comes."""
-    threads: list[threading.Thread] = []
-
-    def kill(future: JobFuture[Any]) -> list[bool]:
-        answers: list[bool] = []
-        threads.append(threading.Thread(target=lambda: answers.append(future.kill())))
-        threads[-1].start()
-        return answers
-
-    yield kill
-    for thread in threads:
-        thread.join()
-
-
 def test_a_queued_job_that_has_begun_unheard_is_killed_once_that_is_heard(
-    put_off: threading.Event, killing: Callable[[JobFuture[Any]], list[bool]]
+    put_off: threading.Event,
 ) -> None:
     """It cannot be had back, and the answer of the job before it is about to say that it runs."""
     rig = Rig(ByHand())
-    answers = killing(rig.queued)
-    assert put_off.wait(PATIENCE)
-    rig.engine.finish(rig.first)
-    rig.engine.lose(rig.engine.next("kill"))
+    with ThreadPoolExecutor(1) as thread:
+        is_killed = thread.submit(rig.queued.kill)
+        assert put_off.wait(PATIENCE)
+        rig.engine.finish(rig.first)
+        rig.engine.lose(rig.engine.next("kill"))
+        assert is_killed.result(PATIENCE)
     assert isinstance(rig.queued.exception(PATIENCE), JobKilled)
     rig.executor.shutdown()
-    assert answers == [True]
     assert rig.running.result() == rig.first
 
 
