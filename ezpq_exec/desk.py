@@ -270,9 +270,8 @@ class Desk(Loop):
             inquiries = [Inquiry(self._describe(job)) for job in jobs]
             for job, inquiry in zip(jobs, inquiries, strict=True):
                 if job.slot is None:
-                    inquiry.tell(None)
-                else:
-                    self._engine.ask_stack(job.slot, job.number, inquiry.tell)
+                    raise AssertionError(f"{job!r} runs nowhere")
+                self._engine.ask_stack(job.slot, job.number, inquiry.tell)
             return inquiries, []
 
         return collect(self.ask(question), timeout)
