@@ -1,4 +1,4 @@
-"""What executors and futures ask of the loop: each question is put on the loop's own thread."""
+"""What executors and futures ask of the loop, from any thread; the loop's thread answers."""
 
 from __future__ import annotations
 

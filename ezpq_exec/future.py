@@ -1,4 +1,4 @@
-"""The future of a job: the stdlib's, and what is known of the job, and power over it."""
+"""`JobFuture`: the standard library's future, plus `info`, `kill` and `reprioritize`."""
 
 from __future__ import annotations
 

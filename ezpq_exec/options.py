@@ -1,4 +1,4 @@
-"""The terms on which jobs run, each checked as soon as it is said."""
+"""`Options`: the terms on which jobs run. Each is checked as soon as it is given."""
 
 from __future__ import annotations
 

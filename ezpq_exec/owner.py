@@ -1,4 +1,4 @@
-"""Whose job it is: what a future asks of the loop that will resolve it."""
+"""`Owner`: what a future asks of the loop that will resolve it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many jobs an executor takes on: each that is not done has a place, and places are limited."""
+"""`max_pending`: each job that is not done has a place, and there are only so many places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a thread asks of the scheduler: it is put on the loop, while the thread waits for the answer."""
+"""A question to the scheduler: the loop asks it, while another thread waits for the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ezpq knows of a job: the dict that users get, and how it is told from the job's future."""
+"""What ezpq knows of a job: the dict that users get, filled in from the job's future."""
 
 from __future__ import annotations
 

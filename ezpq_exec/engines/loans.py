@@ -1,4 +1,4 @@
-"""What is lent out: which job of which slot goes to the lender, alone or with others."""
+"""The jobs that are with a lender: the slot of each, and which of them went in one call."""
 
 from __future__ import annotations
 
