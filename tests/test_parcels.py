@@ -268,3 +268,23 @@ def test_a_worker_that_is_stopped_is_told_another_time_what_it_need_not_keep(
     depot.tidy([link], itertools.count(1))
     assert link.maybe == link.blocks == set()
     assert len(queue.recall()) == 1
+
+
+def test_a_fork_that_reads_on_keeps_the_memory_of_its_parents_call() -> None:
+    """Nobody can know how long."""
+    pool = Pool(4, 4 * MB, 4)
+    lease = pool.take(8)
+    assert lease is not None
+    segment = lease.segment
+    for forks in (False, True):
+        segment.clear()
+        segment.append(memoryview(b"12345678"))
+        os.pwrite(segment.fd, b"\0", 0)  # its reader has said that it is done
+        seen = mappings.view(segment.fd, segment.end, Mode.COPY, lease)
+        if forks:
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        del seen
+        assert segment.is_free is not forks

@@ -28,7 +28,7 @@ from ezpq_exec.engines.lender import Lender
 from ezpq_exec.engines.lending import Lending
 from ezpq_exec.engines.spawned import SpawnedEngine
 from ezpq_exec.inbox import Inbox
-from ezpq_exec.reports import Capacity, Stopped
+from ezpq_exec.reports import Capacity, Finished, Lost, Stopped
 from gates import PATIENCE
 from workload import add
 
@@ -41,6 +41,7 @@ if sys.platform == "linux":
     from ezpq_exec.engines.channel import Channel, header
     from ezpq_exec.engines.jobqueue import JobQueue
     from ezpq_exec.engines.link import Link
+    from ezpq_exec.engines.messages import Died
     from ezpq_exec.engines.processes import ProcessEngine
 
 
@@ -195,6 +196,17 @@ def test_a_root_that_cannot_be_started_is_known_by_why(monkeypatch: pytest.Monke
     root.close()
 
 
+def test_where_stdout_is_closed_workers_have_the_null_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "dup", refuse(errno.EBADF))
+    copies = roots._streams()
+    null = os.stat(os.devnull)
+    assert [os.fstat(copy).st_rdev for copy in copies] == [null.st_rdev] * 2
+    for copy in copies:
+        os.close(copy)
+
+
 # Links ------------------------------------------------------------------------------------------
 
 
@@ -205,7 +217,10 @@ def link() -> Iterator[Any]:
     made.slot, made.ticket, made.number, made.closed = 0, 9, 3, False
     made.ready, made.tasks, made.is_large, made.outgrown = True, 1, False, False
     made.keeper = made.forced = made.line = None
-    made.listening = made.fetched = False
+    made.listening = made.fetched = made.has_segments = False
+    made.handed = made.heard = 0
+    made.parcel = made.parcels = made.capture = None
+    made.askers, made.pid = {}, 77
     made.lock = threading.Lock()
     made.ahead = deque([(10, 4), (11, 5)])
     made.queue = JobQueue(*socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -295,6 +310,21 @@ def test_what_is_said_of_a_link_that_is_closed_is_no_loss(engine: Any, link: Any
     link.closed = True
     engine._mourn(link, None)
     assert engine.wait(0.0) == []
+
+
+def test_an_answer_that_was_sent_before_its_worker_died_is_told_first(
+    engine: Any, link: Any
+) -> None:
+    """And its death by itself, later: what the scheduler makes of the first may need the second."""
+    link.theirs.sendall(header(9, Kind.RETURNED, b"it", 1.0, 2.0) + b"it")
+    died = Died(77, -9, None, 9, 1.0, 3.0, None, (), 0)
+    engine._mourn(link, died)
+    (finished,) = engine.wait(0.0)
+    assert isinstance(finished, Finished)
+    assert finished.number == 3
+    (lost,) = engine.wait(0.0)
+    assert isinstance(lost, Lost)
+    assert (lost.loss.pid, lost.loss.begun) == (77, None)
 
 
 def test_an_empty_word_on_a_stream_is_none(engine: Any, link: Any) -> None:
