@@ -1,7 +1,7 @@
 """Slots that submitting threads fill by themselves: what the scheduler offers, and then hears of.
 
 A slot on offer that was taken is *promised*: it is busy, but its job is not known yet. When the
-record of the thread that took it is read, it gets that job, or has already run it, or is free again.
+record of the thread that took it is read, it gets that job, or has run it, or is free again.
 """
 
 from __future__ import annotations
