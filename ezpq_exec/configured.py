@@ -1,4 +1,4 @@
-"""An executor's other face: the same workers, on other terms for the jobs submitted through it."""
+"""`ConfiguredExecutor`: a view of an executor, whose jobs are submitted with other options."""
 
 from __future__ import annotations
 

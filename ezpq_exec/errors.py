@@ -27,7 +27,7 @@ if TYPE_CHECKING or FuturesTimeoutError is builtins.TimeoutError:
     class _Timeout(builtins.TimeoutError):
         """What callers catch as a time-out."""
 
-else:  # Python 3.10 has two of them, and callers catch either
+else:  # pragma: no cover - Python 3.10 has two of them, and callers catch either
 
     class _Timeout(FuturesTimeoutError, builtins.TimeoutError):
         """What callers catch as a time-out, by either of its names."""

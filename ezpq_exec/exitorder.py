@@ -1,4 +1,4 @@
-"""Who is called when the interpreter ends, and before whom.
+"""Callbacks at the interpreter's exit, and the order in which they are called.
 
 `threading._register_atexit` is concurrent.futures' own way to be called before non-daemon threads
 are joined. What was registered last is called first. The name was read in CPython 3.10 to 3.14.

@@ -1,4 +1,4 @@
-"""The future of a job: the stdlib's, and what is known of the job, and power over it."""
+"""`JobFuture`: the standard library's future, plus `info`, `kill` and `reprioritize`."""
 
 from __future__ import annotations
 
@@ -62,10 +62,7 @@ class JobFuture(LightFuture[T]):
             if not self.done() or self._job.state is not State.DONE:  # the loop has yet to hear
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
-            info = describe(self._job, started=None, wall=offset(), exception=exception)
-            if info.state is not State.DONE:  # cancelled, and its executor has yet to hear of it
-                return info
-            self._info = info
+            self._info = describe(self._job, started=None, wall=offset(), exception=exception)
         return self._info
 
     def cancel(self) -> bool:

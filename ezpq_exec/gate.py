@@ -1,4 +1,4 @@
-"""Whether jobs are taken, and if not, why not."""
+"""Whether an executor accepts jobs, and if not, why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loop makes of the records of those who hand jobs over, and fetch answers, by themselves."""
+"""Tells the scheduler of the jobs that submitting threads handed over by themselves."""
 
 from __future__ import annotations
 

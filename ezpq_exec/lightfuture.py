@@ -1,4 +1,4 @@
-"""A stdlib future that is next to nothing until somebody waits, and then may fetch its own answer.
+"""A stdlib future that takes little memory until somebody waits, and may then fetch its own answer.
 
 The stdlib's makes a Condition as it begins; this one does when it is first asked for. Where the job
 was handed over by the very thread that submitted it, and nobody has asked for the condition since,

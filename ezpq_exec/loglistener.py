@@ -127,10 +127,11 @@ def _warn(text: str, kinds: tuple[str, str, str], where: tuple[str, int, str | N
     except Exception:  # the user's class, which wants other arguments
         category = _stand_in(*kinds)
         message = category(text)
+    registry = _registry(filename, module)
+    if module is None:  # for which CPython would show nothing
+        module = filename.removesuffix(".py")
     try:
-        warnings.warn_explicit(
-            message, category, filename, lineno, module, _registry(filename, module)
-        )
+        warnings.warn_explicit(message, category, filename, lineno, module, registry)
     except Warning:  # it is to be an error, but there is nobody to raise it for
         warnings.showwarning(message, category, filename, lineno)
 

@@ -1,7 +1,7 @@
-"""Functions that go by name, as pickle has it: they are packed once, and looked up once.
+"""Functions that pickle by name: each is pickled once, and looked up once, for all its calls.
 
-Pickle looks a function up by its module and name for each call, on both sides. Here it is looked up
-anew only if what the name stood for is another object now; so the outcome is the same.
+Pickle looks a function up by its module and name for each call, on both sides. Here that is done
+again only if the name has come to stand for another object, so the outcome is the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a queue is told when it is made, by code written for ezpq 0.1 or 0.2, each thing checked."""
+"""The arguments of `Queue`, in the order of ezpq 0.1 or of 0.2, each of them checked."""
 
 from __future__ import annotations
 

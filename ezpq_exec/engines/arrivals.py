@@ -1,4 +1,4 @@
-"""Parcels that have come: opened once, where what they bring is to be used."""
+"""Parcels that have arrived: each is received from a socket, and opened once, where it is used."""
 
 from __future__ import annotations
 

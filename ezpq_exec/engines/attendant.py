@@ -1,8 +1,8 @@
 """The parent's side of one worker process without a keeper: what starts it, awaits it, kills it.
 
 Each of these takes a while, so each has a thread, none of which runs a user's code: one that lives
-as long as the worker, and one for each time that it is to be ended. What comes of it is told once:
-`tell` is called with the attendant when the process is gone, and nothing of it is told before.
+as long as the worker, and one for each time that it is to be ended. When the process is gone,
+`tell` is called with the attendant, once; nothing is told before that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""That Ctrl-C reaches the program alone, and none of the processes that it starts for its jobs.
+"""Keeps Ctrl-C from the processes that a program starts for its jobs: it reaches the program only.
 
 A terminal sends SIGINT to all of them. One that is just starting is not yet able to ignore it; so
 it is started with the signal blocked, which it inherits from the thread that starts it.

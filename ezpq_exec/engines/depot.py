@@ -1,7 +1,7 @@
-"""The parent's side of what goes by shared memory: packing, sending, and letting go in time.
+"""The parent's side of shared memory: packs and sends large calls, and frees memory in time.
 
-What large calls went by is kept warm for the next ones. Ten seconds after the last of them, all of
-it is let go, here and in the workers; the loop's sleep is cut short for that once.
+Segments that large calls have used are kept for the next ones. Ten seconds after the last large
+call they are freed, here and in the workers; the loop wakes up once for that.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It is a pair of sequential-packet sockets: one message a job, which the kernel gives to exactly one
 reader. The worker reads, and so may the parent, which keeps a copy of the reading end: what it
 reads there the worker never begins. Calls that are too large for a message follow on the stream.
-The other way come the answers for which a thread waits here: see `line`.
+In the other direction, it carries answers for which a thread waits here: see `line`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is lent out: which job of which slot goes to the lender, alone or with others."""
+"""The jobs that are with a lender: the slot of each, and which of them went in one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from ..jobs import Outcome, Verdict
 from .board import Board, Ticket
@@ -194,9 +194,6 @@ class Refused(NamedTuple):
     bundle: Bundle
     seen: float
     cause: BaseException
-
-
-Back = Union[Landed, Refused]
 
 
 def outcome_of(answer: Answer, handed: float, seen: float) -> Outcome:

@@ -1,4 +1,4 @@
-"""What a reader sees of a segment: its memory, mapped, as long as anything refers to it.
+"""Segments as a reader has them: mapped into its memory, for as long as any object refers to them.
 
 The memory goes with the last object that was made of it (an array, say), and then the lender is
 told, by the segment's first byte. A process that forks has children who read on for an unknown

@@ -1,4 +1,4 @@
-"""What is known of a worker that is gone, in the words that the scheduler and users read."""
+"""From what is known of a dead worker to the `Loss` or the exception that tells of it."""
 
 from __future__ import annotations
 

@@ -72,12 +72,9 @@ class Kept(list[pickle.PickleBuffer]):
         """See `packing.Keep`."""
         if len(self) >= _MOST_KEPT:
             return True
-        try:
-            with buffer.raw() as memory:
-                if memory.nbytes < LARGE and block_of(memory) is None:
-                    return True
-        except BufferError:  # it is in pieces, of which pickle may think what it likes
-            return True
+        with buffer.raw() as memory:  # not in pieces, which pickle refuses before it asks
+            if memory.nbytes < LARGE and block_of(memory) is None:
+                return True
         self.append(buffer)
         return False
 

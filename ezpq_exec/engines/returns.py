@@ -1,4 +1,4 @@
-"""What comes back from a lender, turned into reports: answers, jobs undone, and what befell others.
+"""Turns what comes back from a lender into reports: answers, failures, and jobs that were not run.
 
 Several jobs that went in one call come back together, when the last has ended. So that none has to
 wait for the one behind it, a bundle that is not back before long is looked at, once: what has not

@@ -1,4 +1,4 @@
-"""Who is told when a descriptor is ready: epoll, and a bell by which any thread ends the wait."""
+"""Calls a handler when a descriptor is ready (epoll). Any thread can end the wait, by `ring`."""
 
 from __future__ import annotations
 

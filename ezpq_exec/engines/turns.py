@@ -1,12 +1,12 @@
-"""Turns: of the keepers that are to kill, as many go at a time as there are cores, in their order.
+"""Turns: at most as many keepers kill at a time as there are cores, first come, first served.
 
-A kill is two milliseconds of work, for three processes by turns. If all set out at once where many
-deadlines fall together, the first is through hardly before the last, and the program, which is to
-hear of each, waits for a core as they do.
+A kill takes two milliseconds of CPU time, divided among three processes. If many deadlines fall
+together and all keepers began at once, the first kill would be done hardly before the last, and the
+program, which must hear of each, would wait for a core as they do.
 
-A turn is a datagram on a socket that all keepers of a program share; the kernel gives it to whoever
-has waited longest. It spares time, and nothing else depends on it: who waits in vain goes on all
-the same.
+A turn is a datagram on a socket that all keepers of a program share; the kernel gives it to the one
+that has waited longest. Turns only save time, and nothing else depends on them: a keeper that waits
+in vain goes on all the same.
 """
 
 from __future__ import annotations

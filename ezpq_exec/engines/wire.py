@@ -1,8 +1,8 @@
-"""The worker's end of its stream: whole frames, whichever threads send, and whatever strikes them.
+"""The worker's end of its stream: frames stay whole, whichever threads send them.
 
-Besides the main thread, which answers, any thread of a job's may send what it logs. A signal's
-handler may do so in the midst of another frame, and may raise there: then the rest of that frame
-goes before the next.
+The main thread sends answers, and any thread of a job may send what it logs. A signal handler may
+log while another frame is half sent, and may raise an exception there; then the rest of that frame
+is sent before the next one.
 """
 
 from __future__ import annotations

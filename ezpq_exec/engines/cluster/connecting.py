@@ -1,4 +1,4 @@
-"""Connections to Dask's processes, and how plugins of ours come there. On an event loop.
+"""Connects to Dask's processes, and installs our plugins there. On an event loop.
 
 Dask forgets a connection that is cancelled while it is made, and its socket stays open until that is
 collected. So whoever is cancelled here first waits a moment for the connection, to close it.

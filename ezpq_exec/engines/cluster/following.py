@@ -1,4 +1,4 @@
-"""The scheduler's roster, followed from one connection to the next. On an event loop.
+"""Follows the roster on Dask's scheduler, over one connection after another. On an event loop.
 
 While the scheduler is away it is tried again and again, for so long as it may be away. A scheduler
 that comes back begins its roster anew; what differs from the old one is told.

@@ -1,4 +1,4 @@
-"""On a Dask worker: whose outposts are there, and the connections by which they are commanded.
+"""On a Dask worker: the outposts, one for each executor, and the connections that command them.
 
 It is a plugin of the Dask worker's, which executors install when they first connect to it. When the
 Dask worker closes, every outpost kills what it runs and says so.
