@@ -61,7 +61,7 @@ class Batch:
                 if len(results) < len(items):
                     raise StopIteration  # noqa: TRY301 - an item raised it, and it ended `calls`
             except BaseException as error:  # whatever an item raises is its outcome
-                failures[len(results)] = packing.pack_error(_shorn(error))
+                failures[len(results)] = packing.pack_error(packing.without_our_frame(error))
                 results.append(None)
         return results
 
@@ -70,14 +70,7 @@ class Batch:
             item = packing.unpack(piece)
             return self.func(*item) if self.starred else self.func(item)
         except BaseException as error:  # the same; or the item does not unpickle
-            failures[at] = packing.pack_error(_shorn(error))
-
-
-def _shorn(error: BaseException) -> BaseException:
-    """The error without the frame of this module."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return error
+            failures[at] = packing.pack_error(packing.without_our_frame(error))
 
 
 def pack_items(items: list[Any], starred: bool) -> tuple[Packed, dict[int, BaseException]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
@@ -23,7 +22,6 @@ __all__ = [
     "check_limit",
     "check_options",
     "check_setup",
-    "check_timeout",
     "check_workers",
 ]
 
@@ -34,14 +32,6 @@ def check_callable(function: object) -> None:
     """Raise TypeError unless `function` can be called."""
     if not callable(function):
         raise TypeError(f"the function to run must be callable, not {function!r}")
-
-
-def check_timeout(name: str, value: object) -> None:
-    """Raise TypeError or ValueError unless `value` is a number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not float(value) > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
 
 
 def check_workers(name: str, count: object) -> None:

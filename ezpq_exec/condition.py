@@ -49,7 +49,7 @@ class SharedCondition:
         return _lock
 
     def __init__(self, owner: Owner | None = None) -> None:
-        self._waiters: Sequence[Any] = ()
+        self._waiters: Sequence[threading.Lock] = ()
         self._owner = owner
 
     @staticmethod

@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from typing import NoReturn
 
-from .checks import check_kills, check_timeout, check_workers
+from .checks import check_kills, check_workers
 from .desk import Desk
 from .engines.base import Capabilities
+from .options import check_seconds
 from .scheduler import Scheduler
 from .stats import Stats, count
 from .whereabouts import JobStack
@@ -62,8 +63,7 @@ class ControlledExecutor(Executor):
 
     def stats(self) -> Stats:
         """Counts of jobs and workers, all of the same moment."""
-        answer: Stats = self._loop.ask(lambda _: (count(self._scheduler), []))
-        return answer
+        return self._loop.ask(lambda _: (count(self._scheduler), []))
 
     def dump(self, timeout: float = 5.0) -> list[JobStack]:
         """Where each running job is in its code, at this moment, by their ids; the jobs go on.
@@ -75,8 +75,7 @@ class ControlledExecutor(Executor):
             TypeError, ValueError: `timeout` is not a positive number.
             UnsupportedOption, RuntimeError: the engine cannot tell; a finalizer cannot wait for it.
         """
-        check_timeout("timeout", timeout)
-        return self._loop.whereabouts(timeout)
+        return self._loop.whereabouts(check_seconds("timeout", timeout))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs. Those that were submitted are finished; a paused executor resumes.

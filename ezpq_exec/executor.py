@@ -12,7 +12,6 @@ from .checks import (
     check_callable,
     check_limit,
     check_setup,
-    check_timeout,
     check_workers,
 )
 from .configured import ConfiguredExecutor
@@ -21,7 +20,7 @@ from .engines.base import Engine
 from .engines.choice import choose
 from .engines.shared import Shared
 from .future import JobFuture
-from .options import Options
+from .options import Options, check_seconds
 from .stats import Stats
 
 __all__ = ["PriorityExecutor", "Stats"]
@@ -92,9 +91,9 @@ class PriorityExecutor(ControlledExecutor):
             initializer, initargs, max_tasks_per_child, relay_logs, max_worker_memory
         )
         places = check_limit(max_pending, when_full)
-        check_timeout("start_timeout", start_timeout)
+        start_timeout = check_seconds("start_timeout", start_timeout)
         if idle_timeout is not None:
-            check_timeout("idle_timeout", idle_timeout)
+            idle_timeout = check_seconds("idle_timeout", idle_timeout)
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)

@@ -77,7 +77,7 @@ class Loop:
         self._settling = Settling(self._resolver.settle)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
-        self._questions: set[Question] = set()  # to which there is no answer yet
+        self._questions: set[Question[Any]] = set()  # to which there is no answer yet
         self._done = False
         self._gate = Gate(places)
         # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when

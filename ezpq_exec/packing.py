@@ -32,6 +32,7 @@ __all__ = [
     "unpack",
     "unpack_error",
     "unpack_result",
+    "without_our_frame",
 ]
 
 PROTOCOL = 5
@@ -177,6 +178,16 @@ def load_call(
         return function, (), {}
     args, kwargs = pickle.loads(memoryview(packed)[end:], buffers=buffers)
     return function, args, kwargs
+
+
+def without_our_frame(error: BaseException) -> BaseException:
+    """`error`, less the first frame of its traceback: that of our function which caught it.
+
+    The frame is of no use to anybody who reads the traceback, and would keep the error alive.
+    """
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
+    return error
 
 
 def pack_error(error: BaseException) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from .errors import ExecutorFull
 
@@ -36,7 +35,9 @@ class Places:
         # may submit or cancel in the middle of anything here: so a place is taken, then counted.
         self._lock = threading.RLock()
         self._holders: set[int] = set()
-        self._queue: OrderedDict[int, Any] = OrderedDict()  # a lock that is released, by number
+        self._queue: OrderedDict[int, threading.Lock] = (
+            OrderedDict()
+        )  # a lock that is released, by number
         self._closed = False
 
     def take(self, number: int, may_wait: Callable[[], bool]) -> None:
@@ -87,7 +88,7 @@ class Places:
             self._queue.pop(number, None)
 
 
-def _ring(bell: Any) -> None:
+def _ring(bell: threading.Lock) -> None:
     try:
         bell.release()
     except RuntimeError:

@@ -6,7 +6,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import exits
 from .checks import check_workers
@@ -72,8 +72,9 @@ class QueueIntake(QueueOutlet):
             if self._executor is None:
                 from .executor import PriorityExecutor
 
+                engine: Literal["processes", "threads"]
                 engine = "processes" if self._settings.can_kill else "threads"
-                self._executor = PriorityExecutor(self._ledger.places, engine=engine)  # type: ignore[arg-type]
+                self._executor = PriorityExecutor(self._ledger.places, engine=engine)
                 if not self._clerk.running:
                     self._executor.pause()
             return self._executor

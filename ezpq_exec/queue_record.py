@@ -14,7 +14,7 @@ from .errors import UnsupportedOption
 from .future import JobFuture
 from .jobs import JobInfo, Verdict
 
-__all__ = ["Record", "seconds"]
+__all__ = ["Record", "moment", "seconds"]
 
 _CUT_SHORT = (Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY, Verdict.KILLED, Verdict.SKIPPED)
 
@@ -43,7 +43,7 @@ class Record:
 
     __slots__ = (
         *("args", "callback", "cancelled", "ended", "exception", "exitcode", "function", "future"),
-        *("id", "kwargs", "lane", "name", "number", "output", "priority", "processed", "qid"),
+        *("id", "kwargs", "lane", "name", "output", "priority", "processed", "qid"),
         *("started", "stop_on_lane_error", "submitted", "suppress_errors", "timeout"),
     )
 
@@ -106,11 +106,6 @@ class Record:
             wanted["lane"] = self.lane
             wanted["stop_on_lane_error"] = bool(self.stop_on_lane_error)
         return wanted
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ran, or was to run, and did not return."""
-        return self.cancelled or self.exitcode != 0
 
     def close(self, future: JobFuture[Any]) -> Verdict:
         """Fill in how it ended, from its future, which is done; its verdict."""

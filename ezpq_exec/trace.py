@@ -140,7 +140,7 @@ def _slice(run: Run, origin: datetime, place: tuple[int, int]) -> Event:
 def _waiting(
     record: Record, number: int, origin: datetime, until: datetime, process: int
 ) -> Iterator[Event]:
-    end = record.started or record.ended or record.processed or until
+    end = record.waited_until or until
     common = {"name": "waiting", "cat": "waiting", "id": hex(number), "pid": process, "tid": 0}
     start = _micros(record.submitted - origin)
     arguments = {"name": record.name, **_arguments(record)}

@@ -39,7 +39,7 @@ from ezpq_exec import (
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
-from ezpq_exec.engines.errand import Answer, Errand, Parcel, run_bundle
+from ezpq_exec.engines.errand import Answer, Errand, PackedCall, run_bundle
 from ezpq_exec.engines.lender import MOST, Lender, capacity_of
 from ezpq_exec.engines.loans import Loan, Place
 from ezpq_exec.jobs import Call
@@ -869,7 +869,7 @@ def test_a_strangers_job_has_begun_unless_it_is_one_that_would_have_said_so() ->
 def test_equal_calls_have_different_tokens() -> None:
     """By default Dask takes calls of equal tokens for one, and runs that once."""
     tokenize = pytest.importorskip("dask.tokenize").tokenize
-    assert tokenize(Parcel(b"same")) != tokenize(Parcel(b"same"))
+    assert tokenize(PackedCall(b"same")) != tokenize(PackedCall(b"same"))
 
 
 AT_EXIT = """

@@ -20,14 +20,14 @@ from . import board
 from .shared import opened
 from .usage import usage
 
-__all__ = ["Answer", "Copy", "Errand", "Parcel", "nothing", "owners_here"]
+__all__ = ["Answer", "Copy", "Errand", "PackedCall", "nothing", "owners_here"]
 
 
 _here = threading.local()
 
 
 def owners_here() -> tuple[object, ...]:
-    """Those whose errands this thread is about, one within the other."""
+    """The owners of the errands that this thread is running, one within the other."""
     owners: tuple[object, ...] = getattr(_here, "owners", ())
     return owners
 
@@ -59,7 +59,7 @@ class Errand:
         self._function = function
         self._args = args
         self._kwargs = kwargs
-        self._claims = [None]  # whoever takes it out decides whether this runs
+        self._claims = [None]  # whoever pops this item decides whether the errand runs
         self._copied = False
         self.began: float | None = None  # here, in monotonic seconds
         self.owner: object = None  # whose it is
@@ -115,8 +115,8 @@ class Copy:
         return _run_far_off(lambda: self._call, pack=False)
 
 
-class Parcel:
-    """A call that was packed, for lenders that ask of a call more than that it can be made."""
+class PackedCall:
+    """A call that was packed, for lenders (such as Dask) that ask more of a function than a call."""
 
     __slots__ = ("_packed",)
 
@@ -124,17 +124,17 @@ class Parcel:
         self._packed = packed
 
     def __repr__(self) -> str:
-        return "<Parcel>"  # which shows on Dask's dashboard
+        return "<PackedCall>"  # which shows on Dask's dashboard
 
     def __call__(self) -> Answer:
         """Run it."""
         return run_packed(self._packed)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Parcel, (self._packed,)
+        return PackedCall, (self._packed,)
 
     def __dask_tokenize__(self) -> str:
-        """Of equal tokens, Dask runs one, unless told that functions are not pure; ours differ."""
+        """Always a new token: of calls with equal tokens, Dask runs only one."""
         return os.urandom(16).hex()
 
 
@@ -165,14 +165,14 @@ def run_bundle(
     return answers
 
 
-def run_here(errands: Sequence[Errand], tell: Callable[[int, Answer | None], object]) -> None:
+def run_in_turn(errands: Sequence[Errand], tell: Callable[[int, Answer | None], object]) -> None:
     """Run errands of this process one after another, and tell what each came to: None if withdrawn."""
     for index, errand in enumerate(errands):
         tell(index, errand())
 
 
 def nothing() -> None:
-    """A call by which is found out whether a lender takes any."""
+    """Do nothing: an empty call, to find out whether a lender takes any."""
 
 
 def _pack(value: Any, strict: bool) -> tuple[Any, bool]:
@@ -190,14 +190,7 @@ def _run(
     try:
         return True, function(*args, **kwargs)
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
-        return False, _shorn(error)
-
-
-def _shorn(error: BaseException) -> BaseException:
-    """The error without the innermost frame of this module, which would hold on to the error."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return error
+        return False, packing.without_our_frame(error)
 
 
 def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: bool = True) -> Answer:
@@ -217,7 +210,7 @@ def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: boo
             value, pack = _pack(value, strict)
     except BaseException as error:  # the user's: what does not unpickle here, or pickle
         ended = ended or time.monotonic()
-        returned, value = False, packing.pack_error(_shorn(error))
+        returned, value = False, packing.pack_error(packing.without_our_frame(error))
     used, rss = usage()
     cpu = (used if alone else time.thread_time()) - before
     packed = pack or not returned

@@ -32,10 +32,16 @@ LONGEST_SLEEP = 24 * 3600.0  # seconds
 
 
 class Keeper:
-    """One slot's keeper. `keep` returns only in a worker, with what it is to serve."""
+    """One slot's keeper. `keep` returns only in a worker, with what it is to serve.
+
+    Args:
+        control: the socket to the parent.
+        page: shared with the worker and the parent.
+        parent: the parent's pidfd.
+        turns: those of all keepers.
+    """
 
     def __init__(self, control: socket.socket, page: Page, parent: int, turns: Turns) -> None:
-        """Args: the socket to the parent; the page; the parent's pidfd; the turns of all keepers."""
         self._control = control
         self._page = page
         self._parent = parent

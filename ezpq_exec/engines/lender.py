@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
-from .errand import Answer, Errand, Parcel, nothing, run_bundle, run_here, run_packed
+from .errand import Answer, Errand, PackedCall, nothing, run_bundle, run_in_turn, run_packed
 
 if TYPE_CHECKING:
     from .loans import Loan
@@ -75,13 +75,13 @@ class Lender:
             calls = [(loan.ticket[2], loan.payload) for loan in loans if loan.ticket is not None]
             future = submit(run_bundle, path, head, calls, strict=self.packs)
         elif len(loans) > 1:
-            future = submit(run_here, [loan.errand for loan in loans if loan.errand], tell)
+            future = submit(run_in_turn, [loan.errand for loan in loans if loan.errand], tell)
         elif first.errand is not None:
             future = submit(first.errand)
         elif self.is_prompt:
             future = submit(run_packed, first.payload)
         else:
-            future = submit(Parcel(first.payload))
+            future = submit(PackedCall(first.payload))
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
         return future

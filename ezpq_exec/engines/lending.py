@@ -45,7 +45,7 @@ class Lending:
         inbox: of whoever gives the orders.
     """
 
-    def __init__(self, source: Executor | Callable[[], Executor], inbox: Inbox[Any]) -> None:
+    def __init__(self, source: Executor | Callable[[], Executor], inbox: Inbox[News]) -> None:
         self._source = source
         self._inbox = inbox
         self.lender = lender_from(source)

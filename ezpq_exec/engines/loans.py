@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from ..jobs import Outcome, Verdict
 from .board import Board, Ticket
@@ -194,9 +194,6 @@ class Refused(NamedTuple):
     bundle: Bundle
     seen: float
     cause: BaseException
-
-
-Back = Union[Landed, Refused]
 
 
 def outcome_of(answer: Answer, handed: float, seen: float) -> Outcome:

@@ -63,10 +63,15 @@ def main(requests: socket.socket, parent: int) -> None:
 
 
 class _Root:
-    """The keepers, each with its tombstone: a descriptor that is closed when nothing is left."""
+    """The keepers, each with its tombstone: a descriptor that is closed when nothing is left.
+
+    Args:
+        requests: the socket from which requests come.
+        parent: the parent's pidfd.
+        home: the process group of its workers.
+    """
 
     def __init__(self, requests: socket.socket, parent: int, home: int) -> None:
-        """Args: from where requests come; the parent's pidfd; the process group of its workers."""
         self._home = home
         self._requests = requests
         self._parent = parent

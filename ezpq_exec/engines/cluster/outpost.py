@@ -35,7 +35,7 @@ from ...reports import (
     Strayed,
     Unstartable,
 )
-from ..base import Engine, Setup
+from ..base import Engine, Setup, end
 from .stream import Message
 
 __all__ = ["Outpost"]
@@ -116,9 +116,7 @@ class Outpost:
             self._serve()
         except BaseException:  # a defect of ours: whoever waits for this must not wait for ever
             _log.critical("an outpost failed", exc_info=True)
-            self._engine.close(kill=True)
-            while not any(isinstance(report, Stopped) for report in self._engine.wait(None)):
-                pass
+            end(self._engine)
         finally:
             self._over()
 
