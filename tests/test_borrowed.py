@@ -19,11 +19,13 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from pathlib import Path
 from typing import Any
 
 import loky
 import pytest
 
+import lenders
 from conftest import eventually
 from ezpq_exec import (
     JobTimeout,
@@ -614,6 +616,34 @@ def test_a_lender_that_answers_something_else_fails_that_job() -> None:
         with pytest.raises(TypeError, match="answered 'whatever'"):
             odd.result(PATIENCE)
         assert good.result(PATIENCE) == 4
+
+
+def several_in_one_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instead: Any) -> list[Any]:
+    """What jobs raise, or None, of which a lender's worker ran some by this instead."""
+    monkeypatch.setenv(lenders.FLAG, str(tmp_path / "flag"))
+    monkeypatch.setattr("ezpq_exec.engines.lender.run_bundle", instead)
+    with ProcessPoolExecutor(1) as pool, PriorityExecutor(engine=pool) as executor:
+        jobs = [executor.submit(add, n, n) for n in range(200)]
+        return [job.exception(PATIENCE) for job in jobs]
+
+
+def test_an_answer_that_is_none_fails_the_jobs_that_it_was_for_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    errors = several_in_one_call(monkeypatch, tmp_path, lenders.talk_once)
+    odd = [error for error in errors if error is not None]
+    assert 0 < len(odd) < len(errors)
+    assert all("answered 'whatever'" in str(error) for error in odd)
+
+
+def test_jobs_that_went_in_a_call_that_fails_before_they_begin_are_lent_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where it is known that they have not; one that went alone fails by it."""
+    errors = several_in_one_call(monkeypatch, tmp_path, lenders.fail_once)
+    failed = [error for error in errors if error is not None]
+    assert len(failed) <= 1
+    assert (tmp_path / "flag").is_dir()
 
 
 def test_a_job_that_others_cancel_before_it_begins_is_lent_again() -> None:
