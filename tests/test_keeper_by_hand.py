@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -33,7 +34,11 @@ class Kept:
     Its parent, as far as it knows, is a process that does nothing.
     """
 
-    def __init__(self, work: Callable[[Any, socket.socket], int]) -> None:
+    def __init__(
+        self, work: Callable[[Any, socket.socket], int], *, is_alone: bool = False
+    ) -> None:
+        """`is_alone`: nobody is there to hear it, from the first."""
+        self.stream = socket.socket()
         self.parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         watched = os.pidfd_open(self.parent.pid)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -41,20 +46,23 @@ class Kept:
         descriptor = Page.allocate()
         self.page = Page(descriptor)
         turns = Turns()
+        begins, begin = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             code = 99  # neither keeper nor worker gets so far
             try:
                 self.control.close()
+                os.read(begins, 1)
                 tree.adopt_orphans()
                 stream = Keeper(theirs, self.page, watched, turns).keep()[0]
                 code = work(self.page, stream)
             finally:
                 os._exit(code)
-        for each in (theirs, turns):
+        for each in (theirs, turns, *((self.control,) if is_alone else ())):
             each.close()
-        os.close(descriptor)
-        os.close(watched)
+        os.write(begin, b"x")
+        for number in (descriptor, watched, begins, begin):
+            os.close(number)
 
     def news(self) -> Any:
         """What it says next; the sockets that come with a worker are closed, but for its stream."""
@@ -62,6 +70,7 @@ class Kept:
         for descriptor in fds[1:]:
             os.close(descriptor)
         if fds:
+            self.stream.close()
             self.stream = socket.socket(fileno=fds[0])
             self.stream.settimeout(PATIENCE)
         kind, *values = pickle.loads(data)
@@ -106,12 +115,12 @@ def begin_a_job(page: Any, stream: socket.socket) -> NoReturn:
 
 
 @pytest.fixture
-def keep() -> Iterator[Callable[[Callable[[Any, socket.socket], int]], Kept]]:
+def keep() -> Iterator[Callable[..., Kept]]:
     """Makes keepers."""
     made: list[Kept] = []
 
-    def one(work: Callable[[Any, socket.socket], int]) -> Kept:
-        made.append(Kept(work))
+    def one(work: Callable[[Any, socket.socket], int], **options: bool) -> Kept:
+        made.append(Kept(work, **options))
         return made[-1]
 
     yield one
@@ -186,3 +195,15 @@ def test_a_keeper_to_which_nobody_talks_any_more_ends(keep: Any) -> None:
     kept.control.close()
     assert kept.ends() == 0
     assert not os.path.exists(f"/proc/{worker}")
+
+
+def test_a_keeper_that_can_tell_nobody_of_its_worker_ends(keep: Any) -> None:
+    assert keep(begin_a_job, is_alone=True).ends() == 0
+
+
+def test_a_keeper_whose_parent_left_without_having_heard_it_ends(keep: Any) -> None:
+    """Which the system calls a connection that was reset."""
+    kept = keep(begin_a_job)
+    assert select.select([kept.control], [], [], PATIENCE)[0]
+    kept.control.close()
+    assert kept.ends() == 0

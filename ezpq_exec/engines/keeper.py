@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
@@ -70,14 +71,7 @@ class Keeper:
             me = os.getpid()
             pid = os.fork()
             if pid == 0:
-                tree.die_with_parent(me)
-                if self._alarm is not None:
-                    tree.stop_hearing(self._alarm)
-                ours.close()
-                entry.close()
-                parcels.close()
-                os.close(heard)
-                dump.become_source()
+                self._become_worker(me, (ours, entry, parcels), heard, dump)
                 return theirs, exit_end, far_parcels, told
             theirs.close()
             far_parcels.close()
@@ -98,6 +92,18 @@ class Keeper:
                 os._exit(0)
             if died.reason is not None:
                 self._await_leave()
+
+    def _become_worker(
+        self, keeper: int, socks: Sequence[socket.socket], pipe: int, dump: Dump
+    ) -> None:
+        """In the fork: let go of what is the keeper's, or is for the parent."""
+        tree.die_with_parent(keeper)
+        if self._alarm is not None:
+            tree.stop_hearing(self._alarm)
+        for sock in socks:
+            sock.close()
+        os.close(pipe)
+        dump.become_source()
 
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
