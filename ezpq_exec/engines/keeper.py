@@ -52,9 +52,11 @@ class Keeper:
         self._leave_by: float | None = None
 
     def keep(self) -> tuple[socket.socket, socket.socket, socket.socket, int]:
-        """Keep one worker after another. In each: its stream, its queue, its parcels, its pipe to here.
+        """Keep one worker after another.
 
-        The keeper itself never returns: it ends with the parent, or when it is told to retire.
+        Returns:
+            In each worker: its stream, its queue, its socket for parcels, its pipe to the keeper.
+            In the keeper, it never returns: that ends with the parent, or when told to retire.
         """
         while True:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -111,7 +113,7 @@ class Keeper:
             self._abandon()
 
     def _abandon(self) -> None:
-        """There is nobody left to work for."""
+        """Kill everything and end: the parent is gone."""
         tree.exterminate(patience=PATIENCE)
         os._exit(0)
 
@@ -172,11 +174,11 @@ class Keeper:
         late = worker.late_ticket(now)
         if late and self._condemn(worker, late, "TIMED_OUT"):
             return True
-        heavy = worker.heavy_ticket(now)  # which grows: no turn is awaited
+        heavy = worker.heavy_ticket(now)  # no turn is awaited: its memory grows meanwhile
         return bool(heavy) and worker.condemn(heavy, "OUT_OF_MEMORY")
 
     def _condemn(self, worker: Watched, ticket: int, reason: str) -> bool:
-        """In turn, decide between the end of that job and its worker's; True if it is the worker's."""
+        """Take a turn, and decide whether to kill the worker for that job; False if the job has ended."""
         self._turns.take()
         is_condemned = worker.condemn(ticket, reason)
         if not is_condemned:
@@ -184,7 +186,7 @@ class Keeper:
         return is_condemned
 
     def _obey(self, worker: Watched) -> bool:
-        """Carry out an order; True if it is the worker's end."""
+        """Carry out an order; True if the worker is to be killed now."""
         order = self._next_order()
         if order.what == "kill":
             return self._condemn(worker, order.ticket, order.reason)
