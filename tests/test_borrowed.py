@@ -19,13 +19,12 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import loky
 import pytest
 
-import lenders
 from conftest import eventually
 from ezpq_exec import (
     JobTimeout,
@@ -41,9 +40,10 @@ from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
 from ezpq_exec.engines.errand import Answer, Errand, PackedCall, run_bundle
 from ezpq_exec.engines.lender import MOST, Lender, capacity_of
-from ezpq_exec.engines.loans import Loan, Place
+from ezpq_exec.engines.loans import Bundle, Landed, Loan, Place
+from ezpq_exec.engines.returns import Returns
 from ezpq_exec.jobs import Call
-from ezpq_exec.reports import Finished, Lost, Ready, Stopped
+from ezpq_exec.reports import Finished, Lost, Ready, Stopped, Strayed
 from gates import PATIENCE, Gate, hold
 from workload import add
 
@@ -618,32 +618,48 @@ def test_a_lender_that_answers_something_else_fails_that_job() -> None:
         assert good.result(PATIENCE) == 4
 
 
-def several_in_one_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instead: Any) -> list[Any]:
-    """What jobs raise, or None, of which a lender's worker ran some by this instead."""
-    monkeypatch.setenv(lenders.FLAG, str(tmp_path / "flag"))
-    monkeypatch.setattr("ezpq_exec.engines.lender.run_bundle", instead)
-    with ProcessPoolExecutor(1) as pool, PriorityExecutor(engine=pool) as executor:
-        jobs = [executor.submit(add, n, n) for n in range(200)]
-        return [job.exception(PATIENCE) for job in jobs]
+class Together:
+    """Two jobs that went in one call of a lender's, of which something comes."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+        self.jobs = [Loan(Place(0), number, b"") for number in (1, 2)]
+        for job in self.jobs:
+            job.place.admit(job, ahead=True)
+            job.ticket = job.cell = self.board.post()
+        self.bundle = Bundle(self.jobs)
+        self.bundle.members = self.jobs
+        self.bundle.lender = Lender(AtOnce())
+        self.bundle.future = self.future = Future()
+
+    def comes_back(self) -> list[Any]:
+        """What is reported then of each job."""
+        lending: Any = SimpleNamespace(board=self.board, bundles={self.bundle}, close=lambda: None)
+        reports = Returns(lending, lambda _: None).unload(Landed(self.bundle, 1.0))
+        self.board.close()
+        return reports
 
 
-def test_an_answer_that_is_none_fails_the_jobs_that_it_was_for_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    errors = several_in_one_call(monkeypatch, tmp_path, lenders.talk_once)
-    odd = [error for error in errors if error is not None]
-    assert 0 < len(odd) < len(errors)
-    assert all("answered 'whatever'" in str(error) for error in odd)
+def test_an_answer_that_is_none_fails_each_job_that_it_was_for() -> None:
+    call = Together()
+    call.future.set_result("whatever")
+    reports = call.comes_back()
+    assert [report.number for report in reports] == [1, 2]
+    assert all("answered 'whatever'" in str(report.outcome.value) for report in reports)
 
 
-def test_jobs_that_went_in_a_call_that_fails_before_they_begin_are_lent_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Where it is known that they have not; one that went alone fails by it."""
-    errors = several_in_one_call(monkeypatch, tmp_path, lenders.fail_once)
-    failed = [error for error in errors if error is not None]
-    assert len(failed) <= 1
-    assert (tmp_path / "flag").is_dir()
+@pytest.mark.usefixtures("no_page")
+def test_of_jobs_whose_call_fails_those_that_have_not_begun_are_lent_again() -> None:
+    """It was another's fault, with which they went; the one that had begun fails by it."""
+    call = Together()
+    ticket = call.jobs[0].ticket
+    assert ticket is not None
+    assert begin(ticket)
+    call.future.set_exception(LookupError("it is not here"))
+    failed, again = call.comes_back()
+    assert isinstance(failed, Finished)
+    assert isinstance(failed.outcome.value, LookupError)
+    assert again == Strayed(0, 2, None)
 
 
 def test_a_job_that_others_cancel_before_it_begins_is_lent_again() -> None:
