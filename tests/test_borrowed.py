@@ -630,7 +630,8 @@ class Together:
         self.bundle = Bundle(self.jobs)
         self.bundle.members = self.jobs
         self.bundle.lender = Lender(AtOnce())
-        self.bundle.future = self.future = Future()
+        self.future: Future[Any] = Future()
+        self.bundle.future = self.future
 
     def comes_back(self) -> list[Any]:
         """What is reported then of each job."""
