@@ -1,4 +1,4 @@
-"""How exceptions come after one another: what a traceback shows of them, from the last to the first.
+"""Chains the exceptions of a job's attempts, so that a traceback shows the earlier ones, too.
 
 Nothing here runs a user's code: links are read and written by `BaseException`'s own descriptors. So an
 exception may be a frozen dataclass, which lets nobody set an attribute.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-__all__ = ["cause_of", "explain", "put_before", "shorn", "traceback_of"]
+__all__ = ["cause_of", "explain", "put_before", "traceback_of"]
 
 _links: Any = vars(BaseException)
 _cause, _context, _traceback = (
@@ -38,21 +38,6 @@ def traceback_of(error: BaseException) -> TracebackType | None:
     """Where `error` was raised."""
     trace: TracebackType | None = _traceback.__get__(error)
     return trace
-
-
-def shorn(error: BaseException) -> BaseException:
-    """`error` without the outermost frame of its traceback, which is that of whoever caught it.
-
-    >>> try:
-    ...     int("twelve")
-    ... except ValueError as error:
-    ...     error.__traceback__ is shorn(error).__traceback__  # there is no other
-    True
-    """
-    trace = traceback_of(error)
-    if trace is not None and trace.tb_next is not None:
-        _traceback.__set__(error, trace.tb_next)
-    return error
 
 
 def _all_of(error: BaseException) -> set[int]:

@@ -30,6 +30,7 @@ def test_an_exception_is_its_jobs_outcome_though_it(
 
 
 @pytest.mark.needs("isolates")
+@pytest.mark.lacks("borrows")  # a lender's fork may have Dask's tblib, which sets attributes
 def test_the_traceback_of_a_frozen_exception_comes_along(make_executor: Maker) -> None:
     error = make_executor(1).submit(fail, FrozenError, 7).exception(PATIENCE)
     assert isinstance(error, FrozenError)
