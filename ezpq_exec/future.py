@@ -35,7 +35,7 @@ class JobFuture(LightFuture[T]):
     ('done', 'returned', (2, 5))
     """
 
-    # Of the class, for most never have their own.
+    # Set on the class, since most futures never have their own.
     _info: JobInfo | None = None
     _listeners: Sequence[Callable[[Future[T]], object]] = ()
     _starters: Sequence[Callable[[Any], object]] = ()
@@ -57,20 +57,24 @@ class JobFuture(LightFuture[T]):
 
     @property
     def info(self) -> JobInfo:
-        """All that is known of the job now. It does not wait."""
+        """All that is known of the job at this moment, as a `JobInfo`. It does not wait for the job."""
         if self._info is None:
-            if not self.done() or self._job.state is not State.DONE:  # the loop has yet to hear
+            if not self.done() or self._job.state is not State.DONE:  # or the loop has yet to hear
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
             self._info = describe(self._job, started=None, wall=offset(), exception=exception)
         return self._info
 
     def cancel(self) -> bool:
-        """Take the job back, if it still waits; False if it runs or has ended."""
+        """Take the job back, if it still waits.
+
+        Returns:
+            True if it will never run; False if it runs or has ended.
+        """
         with self._condition:
             if not self._job.ahead or self.done():
                 return self._cancel()
-        if not self._owner.hold(self._job):  # its worker has begun it, though nobody heard yet
+        if not self._owner.hold(self._job):  # its worker has already begun it
             return False
         with self._condition:
             return self._cancel()
@@ -157,7 +161,7 @@ class JobFuture(LightFuture[T]):
         """
         with self._condition:
             under_way = self.running() or (self.done() and not self.cancelled())
-            # Of one that ran ahead of its turn, and ended in turn, nobody was told that it began.
+            # A job that was handed over ahead and is done has begun, though it was not announced.
             begun = under_way and (self._job.announced or self._job.ahead)
             if not begun:
                 self._starters = [*self._starters, listener]
@@ -171,16 +175,16 @@ class JobFuture(LightFuture[T]):
 
     @property
     def listeners(self) -> Sequence[Callable[[Future[T]], object]]:
-        """Those that are still to be called."""
+        """The listeners that are still to be called."""
         return self._listeners
 
     @property
     def owner(self) -> Owner:
-        """Whose job it is."""
+        """The loop that resolves it."""
         return self._owner
 
 
-# Neither of these holds the future that it is kept by: a cycle would keep results alive.
+# Neither of these refers to the future that keeps it: such a cycle would keep results alive.
 
 
 class _Callback:

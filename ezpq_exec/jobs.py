@@ -21,7 +21,7 @@ __all__ = ["Call", "Job", "JobInfo", "Outcome", "Output", "State", "Verdict"]
 class State(enum.Enum):
     """Where a job is."""
 
-    __hash__ = object.__hash__  # a member is equal to itself alone, and Enum's is not in C
+    __hash__ = object.__hash__  # in C, unlike Enum's; members are equal only to themselves
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 
 
 class Output(Protocol):
-    """What was captured of a job, where it is kept until it is read."""
+    """What a job has written, if that was captured: kept somewhere until it is read."""
 
     def read(self) -> tuple[str, str]:
         """What was written to stdout and to stderr. Called once."""
@@ -123,7 +123,7 @@ class Job:
         self, number: int, call: Call, options: Options, payload: Any, submitted: float
     ) -> None:
         self.number = number
-        self.function, self.args, self.kwargs = call  # not as one, which is an object more to keep
+        self.function, self.args, self.kwargs = call  # so that the `Call` itself is not kept
         self.options = options
         self.priority = options.priority
         self.payload = payload  # the call as the engine takes it; dropped once settled
@@ -131,12 +131,12 @@ class Job:
         self.state = State.WAITING
         self.verdict: Verdict | None = None
         self.future: JobFuture[Any] | None = None  # dropped once settled
-        self.lane: Lane | None = None  # left once it is settled and in no slot
+        self.lane: Lane | None = None  # None again when it is settled and in no slot
         self.place: Entry | None = None  # in the backlog
         self.alarm: Entry | None = None  # among the deadlines
         self.ahead = False  # in a worker's queue, behind another job
-        self.held = False  # not to be put there
-        self.called_off = False  # its future was cancelled by whoever has it
+        self.held = False  # it must not be put into a worker's queue (again)
+        self.called_off = False  # its future was cancelled by the user
         self.announced = False  # its future was told that it runs
         self.condemned: Verdict | None = None  # why it is being killed
         self.lost_unbegun = 0  # workers that died with it in hand, unbegun
@@ -157,7 +157,7 @@ class Job:
 
     @property
     def stands_ahead(self) -> bool:
-        """Whether it is in a worker's queue, as far as the loop knows; one that is over stays marked."""
+        """Whether it is in a worker's queue, as far as the loop knows; `ahead` alone stays true later."""
         return self.ahead and self.state is State.WAITING
 
     @property
@@ -245,7 +245,7 @@ def describe(
         started: when a running job began, where the caller knows it sooner than the record.
         wall: what to add to a monotonic time to get one since the epoch, in seconds.
         exception: what the job's future raises.
-        is_told: its future is done, if the job is. If not, it is described as it was before.
+        is_told: False if the job is done but its future is not yet; then it is described as before.
     """
 
     def at(moment: float | None) -> datetime | None:
@@ -291,10 +291,10 @@ def describe(
 
 
 def _state_of(job: Job, *, is_told: bool) -> State:
-    """Where it is, as far as its future knows."""
+    """Its state as its future shows it, which may be behind the scheduler's, or ahead of it."""
     state = job.state
     if state is State.DONE and not is_told:
         state = State.WAITING if job.slot is None else State.RUNNING
     if state is State.WAITING and job.announced and job.place is None:
-        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
+        state = State.RUNNING  # the thread that submitted it has started it; the loop will hear
     return state

@@ -14,10 +14,10 @@ from typing import Any
 
 __all__ = ["load", "packed"]
 
-MOST = 64  # functions that are remembered; then it begins anew
+MOST = 64  # functions that are remembered; when there are more, all are forgotten
 
-_packed: dict[Any, bytes] = {}  # in whoever submits: by function
-_loaded: dict[bytes, Any] = {}  # in a worker: by pickle
+_packed: dict[Any, bytes] = {}  # where calls are submitted: the pickle of each function
+_loaded: dict[bytes, Any] = {}  # in a worker: the function of each pickle
 
 
 def packed(function: Callable[..., Any], protocol: int) -> bytes | None:
@@ -55,7 +55,7 @@ def load(data: bytes) -> Any:
 
 
 def _goes_by_name(function: Any) -> bool:
-    """Whether it is what its module has under its name; in `__main__`, nothing goes by that."""
+    """Whether its module has it under its name. In `__main__` this does not count."""
     if type(function) is not FunctionType and type(function) is not BuiltinFunctionType:
         return False
     name = function.__module__

@@ -35,7 +35,7 @@ def seconds(name: str, value: object) -> float:
 
 
 class Record:
-    """One job of a queue. Whoever fills it in is its only writer at that time.
+    """One job of a queue. Only one thread writes to it at a time.
 
     Times are in seconds since the epoch. They are counted from the submission by the executor's
     monotonic clock, so that they are in order even if the system's clock was set meanwhile.
@@ -83,7 +83,7 @@ class Record:
         self.callback: Any = None
 
     def options(self, *, can_kill: bool) -> dict[str, Any]:
-        """What to ask of the executor for this job: what is not as it is by default.
+        """The executor's options for this job, without those that have their defaults.
 
         Raises:
             TypeError, ValueError: the timeout is none.
@@ -110,7 +110,7 @@ class Record:
     def close(self, future: JobFuture[Any]) -> Verdict:
         """Fill in how it ended, from its future, which is done; its verdict."""
         self.future = None
-        if future.cancelled():  # so it never ran; its executor may not even have heard of it yet
+        if future.cancelled():  # so it never ran; the executor may not know it yet
             self.cancelled = True
             return Verdict.CANCELLED
         info = future.info

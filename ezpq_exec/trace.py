@@ -24,7 +24,7 @@ from .tracks import Run, Track, as_of, lay
 
 __all__ = ["to_trace"]
 
-EXACT = 2**53  # a JSON number beyond is not read exactly by everybody
+EXACT = 2**53  # larger JSON numbers are not read exactly by all programs
 TEXT = 1000  # characters of a text among a slice's arguments
 OF_WAITING = {"name", "job", "priority", "lane", "waited (s)"}
 

@@ -10,13 +10,13 @@ import time
 
 __all__ = ["offset"]
 
-SLACK = 0.001  # seconds; clocks that differ by more from what they did have been set
+SLACK = 0.001  # seconds; if the offset has changed by more, somebody has set a clock
 
 _known: float | None = None
 
 
 def offset() -> float:
-    """What to add to a monotonic time, in seconds; as before, unless somebody has set a clock.
+    """What to add to a monotonic time, in seconds; the same each time, unless a clock was set.
 
     >>> abs(time.monotonic() + offset() - time.time()) < 0.5
     True

@@ -36,7 +36,8 @@ class ByHand(Engine):
         self.inbox: Inbox[Report] = Inbox()
         self.heard: Inbox[tuple[Any, ...]] = Inbox()
         self.kept: list[tuple[Any, ...]] = []
-        self.comes_back: list[int] = []  # of what is queued
+        self.queued: list[int] = []
+        self.gives_back = False  # what is queued; else that has begun
 
     def open(self, setup: Setup) -> None: ...
 
@@ -47,11 +48,13 @@ class ByHand(Engine):
         self.heard.put(("run", number))
 
     def queue(self, slot: int, number: int, payload: Any) -> bool:
+        self.queued.append(number)
         self.heard.put(("queue", number))
         return True
 
     def recall(self, slot: int) -> list[int]:
-        return self.comes_back
+        queued, self.queued = self.queued, []
+        return queued if self.gives_back else []
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         self.heard.put(("kill", number))
@@ -161,8 +164,9 @@ def test_where_nothing_can_be_killed_such_a_job_goes_on() -> None:
 
 def test_who_cannot_wait_cancels_a_queued_job_that_comes_back() -> None:
     """It has not begun, and does not."""
-    rig = Rig(ByHand())
-    rig.engine.comes_back = [rig.second]
+    engine = ByHand()
+    engine.gives_back = True
+    rig = Rig(engine)
     with SharedCondition():
         assert rig.queued.kill()
     assert rig.executor.stats().settled[Verdict.CANCELLED] == 1
@@ -195,6 +199,7 @@ def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(
 ) -> None:
     """A finalizer submits others in the midst of it; then the one that came first is next."""
     engine = ByHand(kills=True, queues=True, hands_over=True)
+    engine.gives_back = True
     executor = PriorityExecutor(1, engine=engine)
     offered, numbers = threading.Event(), list[int]()
     put, take = Offers.put, Offers.take
@@ -211,7 +216,6 @@ def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(
         futures.extend(executor.submit(abs, -n) for n in (3, 4))
         engine.finish(lane)
         numbers.extend((engine.next("run"), engine.next("queue")))
-        engine.comes_back = numbers[1:]
         return take(offers, job)
 
     monkeypatch.setattr(Offers, "put", putting)

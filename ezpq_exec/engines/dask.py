@@ -153,9 +153,9 @@ class DaskEngine(PicklingEngine):
         self._postings.retire(slot)
 
     def begun(self, slot: int, number: int) -> float | None:
-        """See `Engine.begun`. Until it is heard, a job counts from when it was sent.
+        """See `Engine.begun`. Until its start is reported, a job counts as begun when it was sent.
 
-        But not while nothing is heard from there: it may still be on its way.
+        But if nothing has been heard from its host lately, it may still be on its way: then None.
         """
         held = self._postings.get(slot, number)
         if held is None:

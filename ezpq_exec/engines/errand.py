@@ -1,8 +1,8 @@
 """A call on its way through somebody else's executor, and what it brings back.
 
-An errand is called where the lender runs it: itself, if that is here; a copy of it, if the lender
-pickles. Whatever the function does becomes the answer, so that a lender's future fails only by the
-lender's own doing. A lender's worker imports this module and next to nothing else.
+The lender calls the errand itself, if it runs jobs in this process, or else a copy that it has
+unpickled. Whatever the function does becomes the answer, so a lender's future fails only through a
+fault of the lender. A lender's worker imports this module and hardly anything else.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def owners_here() -> tuple[object, ...]:
 class Answer(NamedTuple):
     """What became of a call. Times are on the monotonic clock of the host that it ran on.
 
-    `packed`: the value is bytes; an error always is, where it goes from process to process.
+    `packed`: the value is pickled. So is every error that comes from another process.
     """
 
     returned: bool
@@ -98,7 +98,7 @@ class Errand:
 
     @property
     def waits_here(self) -> bool:
-        """Whether it has not begun, and went nowhere else."""
+        """Whether it has not begun, and was not copied to another process."""
         return bool(self._claims) and not self._copied
 
 
@@ -148,9 +148,9 @@ def run_bundle(
 ) -> list[tuple[Any, ...] | None]:
     """Run calls that were packed, one after another; None for each that was taken back.
 
-    What a call comes to is to be had from the page before the next begins. If it has no room there,
-    the others come back undone. `strict`: what does not pickle fails its job; else it is left to
-    the lender to carry it.
+    Each answer is put on the page before the next call begins. If there is no room for it, the
+    other calls are not run. `strict`: a result that does not pickle fails its job; else the lender
+    may carry it in its own way.
     """
     answers: list[tuple[Any, ...] | None] = []
     for cell, packed in calls:
@@ -195,7 +195,7 @@ def _run(
 
 def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: bool = True) -> Answer:
     """Run a call in a process of the lender's, which may be on another host."""
-    # On the main thread all that the process uses is the job's; else only what the thread does.
+    # On the main thread, all CPU time of the process counts for the job; else only the thread's.
     alone = threading.current_thread() is threading.main_thread()
     before = usage()[0] if alone else time.thread_time()
     started = time.monotonic()
@@ -208,7 +208,7 @@ def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: boo
             value = packing.pack_error(value)
         elif pack:
             value, pack = _pack(value, strict)
-    except BaseException as error:  # the user's: what does not unpickle here, or pickle
+    except BaseException as error:  # the call does not unpickle here, or the result not pickle
         ended = ended or time.monotonic()
         returned, value = False, packing.pack_error(packing.without_our_frame(error))
     used, rss = usage()

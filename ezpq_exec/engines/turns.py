@@ -41,9 +41,10 @@ class Turns:
             self._give()
 
     def take(self) -> bool:
-        """Wait for a turn; False if none came, and this one is new: who had it may have died with it.
+        """Wait for a turn; False if none came in time: then this process takes an additional one.
 
-        Should that only have been slow, there is one more from then on, which does no harm.
+        For the process that had it may have died. If it was only slow, there is one turn more from
+        then on, which does no harm.
         """
         if self._is_ours:
             return True
@@ -54,7 +55,7 @@ class Turns:
             return False
 
     def give_back(self) -> None:
-        """Let the next have it, if this process has one."""
+        """Give the turn to the next keeper, if this process has one."""
         if self._is_ours:
             self._is_ours = False
             self._give()
@@ -63,9 +64,9 @@ class Turns:
         try:
             self._returned.send(b".", socket.MSG_DONTWAIT)
         except BlockingIOError:
-            pass  # there are more than anybody needs
+            pass  # the buffer is full: there are more turns than keepers could need
 
     def close(self) -> None:
-        """In a worker, which kills nobody."""
+        """Close the sockets: in a worker, which takes no turns."""
         self._free.close()
         self._returned.close()

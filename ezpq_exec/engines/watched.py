@@ -98,7 +98,7 @@ class Watched:
         return self.scales.overweight(now)
 
     def condemn(self, ticket: int, reason: str) -> bool:
-        """Decide between the end of that job and its worker's; True if it is the worker's."""
+        """Decide whether to kill the worker for that job; False if the job has ended."""
         page = self._page
         if page.has_ended(ticket):
             return False  # its answer is on the way

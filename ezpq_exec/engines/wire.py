@@ -21,7 +21,7 @@ class Wire:
 
     Attributes:
         job: the run that is under way, 0 between jobs.
-        last: the last run of which something was told before its answer.
+        last: the last run that has sent something before its answer.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -65,8 +65,8 @@ class Wire:
             while self._told:
                 data, sent = self._told[0]
                 if sum(sent) < len(data):
-                    # To send and to note how much are one call, which C code carries out, so that
-                    # no exception comes between.
+                    # Sending, and noting how much was sent, are one call in C, so that no exception
+                    # comes between the two.
                     sent.extend(map(self.sock.send, (memoryview(data)[sum(sent) :],)))
                 else:
                     self._told.popleft()

@@ -220,7 +220,7 @@ def link() -> Iterator[Any]:
     made.listening = made.fetched = made.has_segments = False
     made.handed = made.heard = 0
     made.parcel = made.parcels = made.capture = None
-    made.askers, made.pid = {}, 77
+    made.askers, made.pid, made.spoilt = {}, 77, None
     made.lock = threading.Lock()
     made.ahead = deque([(10, 4), (11, 5)])
     made.queue = JobQueue(*socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -327,10 +327,13 @@ def test_an_answer_that_was_sent_before_its_worker_died_is_told_first(
     assert (lost.loss.pid, lost.loss.begun) == (77, None)
 
 
-def test_an_empty_word_on_a_stream_is_none(engine: Any, link: Any) -> None:
+@pytest.mark.parametrize("kind", ["processes", "spawned"])
+def test_an_empty_word_on_a_stream_is_none(engine: Any, link: Any, kind: str) -> None:
     """The system may wake us for nothing."""
     link.channel.sock.setblocking(False)
-    engine._on_channel(link, 1)
+    made = engine if kind == "processes" else SpawnedEngine()
+    made._on_channel(link, 1)
+    assert link.spoilt is None
     assert engine.wait(0.0) == []
 
 
@@ -385,6 +388,19 @@ def test_a_lender_for_whose_board_there_is_no_memory_is_lent_nothing_ahead(
     assert not lending.lends_ahead(loan, 99)
     assert not lending.lends_ahead(loan, 99)
     assert tried == [None]
+
+
+def test_a_lender_that_is_known_to_be_done_for_is_given_nothing_more() -> None:
+    """What was on its way to it comes back with the reason."""
+    inbox: Inbox[Any] = Inbox()
+    lending = Lending(Odd(), inbox)
+    lending.lender.fault = fault = RuntimeError("it has been shut down")
+    place = SimpleNamespace(next=lambda _: None)  # where nothing waits
+    loan = SimpleNamespace(ticket=None, claim=lambda: True, place=place)
+    bundle: Any = SimpleNamespace(loans=[loan])
+    lending._lend(bundle)
+    [refused] = inbox.take(0)
+    assert (refused.bundle, refused.cause) == (bundle, fault)
 
 
 def test_an_answer_that_is_no_plain_data_has_no_room_on_the_board() -> None:
