@@ -121,8 +121,14 @@ class JobFuture(LightFuture[T]):
             True if it will not end by itself: its future raises CancelledError or JobKilled.
             False if it has ended already, or runs where it cannot be killed (threads).
 
-        A finalizer may call this, too. Where it interrupts the executor itself, it cannot wait for
-        the decision, and the answer is what is known then.
+        A finalizer may call this, too. If it interrupts the executor itself, it cannot wait for the
+        decision; the answer is then what is known at that moment.
+
+        >>> import time
+        >>> from ezpq_exec import PriorityExecutor
+        >>> with PriorityExecutor(1) as ex:
+        ...     ex.submit(time.sleep, 3600).kill()
+        True
         """
         return self.cancel() or (not self.done() and self._owner.kill(self._job))
 
@@ -130,16 +136,23 @@ class JobFuture(LightFuture[T]):
         """Give a waiting job another priority; among equals it keeps the order of submission.
 
         Returns:
-            False if it no longer waits.
+            True if the job waits, under the new priority; False if it no longer waits.
 
         Raises:
             TypeError, ValueError: `priority` is not a number that compares.
+
+        >>> from ezpq_exec import PriorityExecutor
+        >>> with PriorityExecutor(1, engine="threads") as ex:
+        ...     ex.pause()
+        ...     future = ex.submit(abs, -1)
+        ...     (future.reprioritize(1), future.priority)
+        (True, 1)
         """
         rank = check_priority(priority)
         return not self.done() and self._owner.reprioritize(self._job, rank)
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """Have `fn(self)` called once the future is done; at once, and here, if it is."""
+        """Have `fn(self)` called when the future is done; at once, by this thread, if it is done."""
         super().add_done_callback(fn if self.done() else _Callback(fn))
 
     def add_listener(self, listener: Callable[[Future[T]], object]) -> None:
@@ -154,7 +167,7 @@ class JobFuture(LightFuture[T]):
         listener(self)
 
     def add_start_listener(self, listener: Callable[[Future[T]], object]) -> None:
-        """Have `listener(self)` called when the job begins; at once, and here, if it has begun.
+        """Have `listener(self)` called when the job begins; at once, by this thread, if it has begun.
 
         As with `add_listener`, it must be quick and safe: it runs on the thread that starts jobs.
         It is not called for a job that never begins, and once for one that is tried again.

@@ -86,37 +86,10 @@ class Job:
     """One job's record. The scheduler alone changes `state`; times are monotonic seconds."""
 
     __slots__ = (
-        "ahead",
-        "alarm",
-        "announced",
-        "args",
-        "attempt",
-        "called_off",
-        "condemned",
-        "cpu_time",
-        "ended",
-        "exitcode",
-        "function",
-        "future",
-        "held",
-        "host",
-        "kwargs",
-        "lane",
-        "lost_unbegun",
-        "max_rss",
-        "number",
-        "options",
-        "output",
-        "payload",
-        "pid",
-        "place",
-        "priority",
-        "processed",
-        "slot",
-        "started",
-        "state",
-        "submitted",
-        "verdict",
+        *("ahead", "alarm", "announced", "args", "attempt", "called_off", "condemned"),
+        *("cpu_time", "ended", "exitcode", "function", "future", "held", "host", "kwargs"),
+        *("lane", "lost_unbegun", "max_rss", "number", "options", "output", "payload", "pid"),
+        *("place", "priority", "processed", "slot", "started", "state", "submitted", "verdict"),
     )
 
     def __init__(
@@ -182,12 +155,26 @@ def function_name(function: object) -> str:
 
 @dataclass(frozen=True)
 class JobInfo:
-    """All that is known of a job at one moment.
+    """All that is known of a job at one moment. Of a job tried again, it is the latest attempt's.
 
-    Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if elsewhere, as
-    with Dask. Of a job tried more than once, all is of its latest attempt; `attempt` counts from 1,
-    0 before the first. `stdout`, `stderr`: the ends of what it wrote, if captured, else None.
+    Attributes:
+        id, name, function, args, kwargs, priority, lane, timeout, retries: as it was submitted;
+            `timeout` in seconds.
+        state: whether it waits, runs or is done.
+        verdict: how it ended; None until then.
+        submitted, started, ended, processed: when it was submitted, began, and ended, and when its
+            future was resolved; aware datetimes in UTC, None until then.
+        waited, runtime: seconds from its submission to its start, and from there to its end.
+        cpu_time: seconds of CPU time, or None.
+        max_rss: the worker's peak memory so far, in bytes, or None.
+        worker: the number of its slot.
+        pid: the process that runs it, or ran it.
+        host: where that is, if elsewhere, as with Dask.
+        attempt: which attempt it is, from 1 on; 0 before the first.
+        exitcode: 0 if it returned, 1 if it raised; if its process ended, that one's exit code, or
+            minus the number of the signal that ended it.
+        exception: what its future raises, if anything.
+        stdout, stderr: the ends of what it wrote, if captured, else None.
     """
 
     id: int
