@@ -179,6 +179,18 @@ def test_a_job_that_has_not_begun_at_first_is_looked_at_again(ready: Post) -> No
     assert ready.hear() == [("begun", 0, 41, 6.0)]
 
 
+def test_when_a_job_began_that_has_ended_is_not_said(ready: Post) -> None:
+    """Its end has told."""
+    ready.engine.begins = None
+    ready.order("run", 0, 1, 41, b"", None, None)
+    assert ready.engine.next() == ("run", 0, 41)
+    ready.engine.inbox.put(FINISHED)
+    assert ready.hear() == [("report", FINISHED, 77, 0)]
+    ready.engine.begins = 6.0
+    ready.order("run", 0, 1, 42, b"", None, None)
+    assert ready.hear() == [("begun", 0, 42, 6.0)]
+
+
 def test_orders_are_carried_out_as_the_executor_gave_them(ready: Post) -> None:
     """By the engine that is there."""
     told: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [
