@@ -11,6 +11,7 @@ from .desk import Desk
 from .engines.base import Capabilities, Engine, Setup, end
 from .engines.choice import default_workers
 from .errors import UnsupportedOption
+from .excerpt import shown
 from .intake import BoundedIntake, Intake
 from .places import Places
 from .scheduler import Scheduler
@@ -77,16 +78,18 @@ def assemble(
 def _check(engine: Engine, setup: Setup, idle_timeout: float | None) -> None:
     """See that this engine can do what is asked, before it is opened."""
     if id(engine) in _used:
-        raise ValueError(f"engine must be a new one for each executor; {engine!r} has served one")
+        raise ValueError(
+            f"engine must be a new one for each executor; {shown(engine)} has served one"
+        )
     for name in ("max_tasks_per_child", "max_worker_memory"):
         value = getattr(setup, name)
         if value is not None and not engine.capabilities.recycles:
             raise UnsupportedOption(
-                f"{name} needs workers that are processes of the executor's own (got {value!r})"
+                f"{name} needs workers that are processes of the executor's own (got {shown(value)})"
             )
     if engine.capabilities.borrows and idle_timeout is not None:
         raise UnsupportedOption(
-            f"idle_timeout is for those who start the workers; these are borrowed (got {idle_timeout!r})"
+            f"idle_timeout is for those who start the workers; these are borrowed (got {shown(idle_timeout)})"
         )
     if setup.relays_logs and not engine.capabilities.relays:
         raise UnsupportedOption(

@@ -15,6 +15,7 @@ from .decisions import Decisions
 from .errors import RemoteError
 from .history import put_before
 from .jobs import Job, Outcome, State, Verdict
+from .naming import class_name
 from .reports import Loss
 
 __all__ = ["Attempts"]
@@ -91,4 +92,4 @@ def _is_one_of(error: object, kinds: tuple[type[BaseException], ...]) -> bool:
         return True
     if not isinstance(error, RemoteError):  # that stands for an exception that does not pickle
         return False
-    return error.type_name in {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds}
+    return error.type_name in set(map(class_name, kinds))

@@ -9,6 +9,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from .contexts import home_of
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
+from .excerpt import shown
 from .options import Options, check_bytes, check_integer
 from .places import Places
 
@@ -31,13 +32,13 @@ WHEN_FULL = "block", "raise"
 def check_callable(function: object) -> None:
     """Raise TypeError unless `function` can be called."""
     if not callable(function):
-        raise TypeError(f"the function to run must be callable, not {function!r}")
+        raise TypeError(f"the function to run must be callable, not {shown(function)}")
 
 
 def check_workers(name: str, count: object) -> None:
     """Raise TypeError or ValueError unless `count` is a number of workers."""
     if check_integer(name, count) <= 0:
-        raise ValueError(f"{name} must be greater than 0, not {count!r}")
+        raise ValueError(f"{name} must be greater than 0, not {shown(count)}")
 
 
 def check_kills(what: str, capabilities: Capabilities) -> None:
@@ -56,7 +57,7 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
     if options.memory_limit is not None and not capabilities.limits_memory:
         raise UnsupportedOption(
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
-            f"this one has none (got {options.memory_limit!r})"
+            f"this one has none (got {shown(options.memory_limit)})"
         )
     if carries_context(capabilities):
         for variable in options.context:
@@ -74,12 +75,12 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
         TypeError, ValueError: an argument is not what it should be.
     """
     if when_full not in WHEN_FULL:
-        raise ValueError(f"when_full must be one of {WHEN_FULL}, not {when_full!r}")
+        raise ValueError(f"when_full must be one of {WHEN_FULL}, not {shown(when_full)}")
     if max_pending is None:
         return None
     count = check_integer("max_pending", max_pending, "an integer or None")
     if count < 1:
-        raise ValueError(f"max_pending must be None or > 0, not {count!r}")
+        raise ValueError(f"max_pending must be None or > 0, not {shown(count)}")
     return Places(count, blocks=when_full == "block")
 
 
@@ -96,34 +97,34 @@ def check_setup(
         TypeError, ValueError: an argument is not what it should be.
     """
     if initializer is not None and not callable(initializer):
-        raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        raise TypeError(f"initializer must be a callable, not {shown(initializer)}")
     if not isinstance(initargs, tuple):
-        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
+        raise TypeError(f"initargs must be a tuple, not {shown(initargs)}")
     tasks = None if max_tasks is None else check_integer("max_tasks_per_child", max_tasks)
     if tasks is not None and tasks < 1:
-        raise ValueError(f"max_tasks_per_child must be >= 1, not {tasks!r}")
+        raise ValueError(f"max_tasks_per_child must be >= 1, not {shown(tasks)}")
     if relay_logs is not None and not isinstance(relay_logs, bool):
-        raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
+        raise TypeError(f"relay_logs must be True, False or None, not {shown(relay_logs)}")
     memory = check_bytes("max_worker_memory", max_memory)
     return Setup(initializer, initargs, tasks, relay_logs, memory)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:
     """The error of an executor over a borrowed one that takes no more jobs."""
-    error = BrokenExecutor(f"the borrowed executor takes no more jobs: {cause!r}")
+    error = BrokenExecutor(f"the borrowed executor takes no more jobs: {shown(cause)}")
     error.__cause__ = cause
     return error
 
 
 def broken_processes(cause: BaseException) -> BrokenExecutor:
     """The error of an executor whose worker processes cannot start, as the stdlib's."""
-    error = BrokenProcessPool(f"no worker process can be started: {cause!r}")
+    error = BrokenProcessPool(f"no worker process can be started: {shown(cause)}")
     error.__cause__ = cause
     return error
 
 
 def broken_threads(cause: BaseException) -> BrokenExecutor:
     """The error of an executor whose worker threads cannot start, as the stdlib's."""
-    error = BrokenThreadPool(f"no worker thread can be started: {cause!r}")
+    error = BrokenThreadPool(f"no worker thread can be started: {shown(cause)}")
     error.__cause__ = cause
     return error

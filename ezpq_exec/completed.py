@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from typing import Any, TypeVar
 
+from .excerpt import shown
 from .future import JobFuture
 from .inbox import Inbox
 from .mapping import check_wait
@@ -49,13 +50,13 @@ def as_completed(
     """
     check_wait(timeout)
     if not isinstance(fs, Iterable):
-        raise TypeError(f"as_completed takes an iterable of futures, not {fs!r}")
+        raise TypeError(f"as_completed takes an iterable of futures, not {shown(fs)}")
     futures = list(fs)
     for future in futures:
         if not isinstance(future, Future):
-            raise TypeError(f"as_completed takes futures, not {future!r}")
+            raise TypeError(f"as_completed takes futures, not {shown(future)}")
     if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, not {progress!r}")
+        raise TypeError(f"progress must be True or False, not {shown(progress)}")
     if not progress:
         return _in_order(dict.fromkeys(futures), timeout, None)
     check_progress()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 
-__all__ = ["excerpt", "printable"]
+__all__ = ["excerpt", "printable", "shown"]
 
 _GREATEST = 10**40  # larger integers are not converted: Python takes long, or refuses
 
@@ -21,6 +21,15 @@ def excerpt(value: object, length: int = 80) -> str:
     """
     if isinstance(value, str):
         return printable(str.__str__(value[: length + 1]), length)
+    return shown(value, length)
+
+
+def shown(value: object, length: int = 200) -> str:
+    """The same, for errors that name what they were given: a str has its quotes.
+
+    >>> shown("two words"), shown(KeyError("lost"))
+    ("'two words'", "KeyError('lost')")
+    """
     if type(value) is int and abs(value) > _GREATEST:
         return f"an integer of {value.bit_length():,} bits"
     try:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from .checks import check_callable
+from .excerpt import shown
 from .queue_record import Record, moment
 
 __all__ = ["Job", "as_args"]
@@ -66,7 +67,7 @@ class Job:
     ) -> None:
         check_callable(function)
         if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise TypeError(f"kwargs must be a dict or None, not {kwargs!r}")
+            raise TypeError(f"kwargs must be a dict or None, not {shown(kwargs)}")
         self.function = function
         self.args = as_args(args)
         self.kwargs = None if kwargs is None else dict(kwargs)

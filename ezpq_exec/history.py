@@ -1,16 +1,43 @@
 """Chains the exceptions of a job's attempts, so that a traceback shows the earlier ones, too.
 
-Nothing here runs a user's code: links are read and written by `BaseException`'s own descriptors.
+Nothing here runs a user's code: links are read and written by `BaseException`'s own descriptors. So an
+exception may be a frozen dataclass, which lets nobody set an attribute.
 """
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Any
 
-__all__ = ["put_before"]
+__all__ = ["cause_of", "explain", "put_before", "traceback_of"]
 
 _links: Any = vars(BaseException)
-_cause, _context = _links["__cause__"], _links["__context__"]
+_cause, _context, _traceback = (
+    _links[name] for name in ("__cause__", "__context__", "__traceback__")
+)
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """What `error` was raised from."""
+    cause: BaseException | None = _cause.__get__(error)
+    return cause
+
+
+def explain(error: BaseException, cause: BaseException) -> None:
+    """Make `cause` what `error` was raised from.
+
+    >>> error = ValueError("twelve")
+    >>> explain(error, KeyError("of that"))
+    >>> error.__cause__
+    KeyError('of that')
+    """
+    _cause.__set__(error, cause)
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Where `error` was raised."""
+    trace: TracebackType | None = _traceback.__get__(error)
+    return trace
 
 
 def _all_of(error: BaseException) -> set[int]:

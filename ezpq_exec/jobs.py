@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .naming import function_name
 from .options import Options
 
 if TYPE_CHECKING:
@@ -137,20 +138,6 @@ class Job:
     def name(self) -> str:
         """The name it was given, else its function's."""
         return self.options.name or function_name(self.function)
-
-
-def function_name(function: object) -> str:
-    """The name by which people know `function`, found without running its code.
-
-    >>> function_name(len), function_name(str.upper)
-    ('len', 'str.upper')
-    """
-    for attribute in ("__qualname__", "__name__"):
-        name = getattr(function, attribute, None)
-        if isinstance(name, str):
-            return name
-    inner = getattr(function, "func", None)  # functools.partial
-    return function_name(inner) if inner is not None else type(function).__name__
 
 
 @dataclass(frozen=True)

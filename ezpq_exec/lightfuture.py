@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from .condition import NOBODY, SharedCondition
 from .jobs import Job
@@ -146,7 +146,33 @@ class LightFuture(Future[T]):
                 self._state = _RESOLVED
                 self._lazy_condition = NOBODY  # last: Ctrl-C may come between any two of these
                 return
-        self.set_result(value)
+        super().set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        """Resolve it with what the job raised, or with what befell it."""
+        super().set_exception(error)
+
+    def set_result(self, result: T) -> NoReturn:
+        """Refused, as are the other two: what became of a job is for its executor to say.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise self._is_not_yours("set_result")
+
+    def set_exception(self, exception: BaseException | None) -> NoReturn:
+        """See `set_result`."""
+        raise self._is_not_yours("set_exception")
+
+    def set_running_or_notify_cancel(self) -> NoReturn:
+        """See `set_result`."""
+        raise self._is_not_yours("set_running_or_notify_cancel")
+
+    def _is_not_yours(self, what: str) -> RuntimeError:
+        return RuntimeError(
+            f"{what}() is for those who make futures: {self!r} is resolved by its executor alone; "
+            "cancel() and kill() end a job early"
+        )
 
     def forestall(self) -> bool:
         """Let nobody cancel the job any more; False if somebody has."""
@@ -155,7 +181,7 @@ class LightFuture(Future[T]):
                 self._state = _RUNNING
                 return True
         if not self._refused and not self.running():
-            self._refused = not self.set_running_or_notify_cancel()
+            self._refused = not super().set_running_or_notify_cancel()
         return not self._refused
 
     def was_resolved_alone(self) -> bool:

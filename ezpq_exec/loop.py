@@ -34,6 +34,7 @@ from .commands import (
 )
 from .condition import SharedCondition
 from .engines.base import Engine
+from .excerpt import shown
 from .gate import Gate
 from .handed import Handed
 from .hearing import Hearing
@@ -269,7 +270,7 @@ class Loop:
 
     def _collapse(self, failure: BaseException) -> None:
         """Fail every job that is left, answer whoever asks, and let go of every worker."""
-        broken = BrokenExecutor(f"the executor failed: {failure!r}")
+        broken = BrokenExecutor(f"the executor failed: {shown(failure)}")
         broken.__cause__ = failure
         with self._gate.lock:  # no thread is in the midst of a submission now
             self._gate.break_down(broken)

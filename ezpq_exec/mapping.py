@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from .excerpt import shown
+
 __all__ = ["Chunked", "check", "check_wait", "chunks", "flatten", "results"]
 
 Submit = Callable[..., "Future[Any]"]
@@ -34,9 +36,9 @@ def check_wait(timeout: object) -> None:
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
-        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+        raise TypeError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
     if math.isnan(timeout):
-        raise ValueError(f"timeout must be a number of seconds or None, not {timeout!r}")
+        raise ValueError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
 
 
 def check(timeout: object, chunksize: object, buffersize: object) -> None:
@@ -46,11 +48,13 @@ def check(timeout: object, chunksize: object, buffersize: object) -> None:
     check_wait(timeout)
     if isinstance(chunksize, str):
         if chunksize != "auto":
-            raise ValueError(f"chunksize must be an integer >= 1, or 'auto', not {chunksize!r}")
+            raise ValueError(
+                f"chunksize must be an integer >= 1, or 'auto', not {shown(chunksize)}"
+            )
     elif check_integer("chunksize", chunksize, "an integer >= 1, or 'auto'") < 1:
-        raise ValueError(f"chunksize must be >= 1, or 'auto', not {chunksize!r}")
+        raise ValueError(f"chunksize must be >= 1, or 'auto', not {shown(chunksize)}")
     if buffersize is not None and check_integer("buffersize", buffersize, "an integer or None") < 1:
-        raise ValueError(f"buffersize must be None or > 0, not {buffersize!r}")
+        raise ValueError(f"buffersize must be None or > 0, not {shown(buffersize)}")
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[tuple[list[Any]]]:

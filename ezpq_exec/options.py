@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .excerpt import shown
+
 __all__ = [
     "DEFAULT_PRIORITY",
     "Options",
@@ -35,7 +37,7 @@ def check_integer(name: str, value: object, wanted: str = "an integer") -> int:
     TypeError: max_size must be an integer (0: no limit), not True
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+        raise TypeError(f"{name} must be {wanted}, not {shown(value)}")
     return value
 
 
@@ -52,14 +54,14 @@ def check_seconds(name: str, value: object, *, or_none: bool = False) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a number of seconds or None" if or_none else "a number of seconds"
-        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+        raise TypeError(f"{name} must be {wanted}, not {shown(value)}")
     try:
         seconds = float(value)
     except OverflowError:
         seconds = math.inf
     if not seconds > 0:
         wanted = "more than 0 seconds (None for no limit)" if or_none else "more than 0 seconds"
-        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+        raise ValueError(f"{name} must be {wanted}, not {shown(value)}")
     return seconds
 
 
@@ -89,17 +91,17 @@ def check_priority(value: object) -> Any:
         rank = float(value)
         unordered = math.isnan(rank)
     else:
-        raise TypeError(f"priority must be a real number, not {value!r}")
+        raise TypeError(f"priority must be a real number, not {shown(value)}")
     if unordered:
-        raise ValueError(f"priority must compare with other numbers, which {value!r} does not")
+        raise ValueError(f"priority must compare with other numbers, which {shown(value)} does not")
     return rank
 
 
 def _retries(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"retries must be an integer, not {value!r}")
+        raise TypeError(f"retries must be an integer, not {shown(value)}")
     if value < 0:
-        raise ValueError(f"retries must be >= 0, not {value!r}")
+        raise ValueError(f"retries must be >= 0, not {shown(value)}")
     return int(value)
 
 
@@ -117,9 +119,11 @@ def check_bytes(name: str, value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, of bytes, or None, not {value!r}")
+        raise TypeError(f"{name} must be an integer, of bytes, or None, not {shown(value)}")
     if value <= 0:
-        raise ValueError(f"{name} must be more than 0 bytes (None for no limit), not {value!r}")
+        raise ValueError(
+            f"{name} must be more than 0 bytes (None for no limit), not {shown(value)}"
+        )
     return int(value)
 
 
@@ -128,7 +132,7 @@ def _exceptions(value: object) -> tuple[type[BaseException], ...]:
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, BaseException):
             raise TypeError(
-                f"retry_on must be an exception class, or a tuple of them, not {value!r}"
+                f"retry_on must be an exception class, or a tuple of them, not {shown(value)}"
             )
     return kinds
 
@@ -137,7 +141,7 @@ def _variables(value: object) -> tuple[ContextVar[Any], ...]:
     variables = value if isinstance(value, tuple) else (value,)
     for variable in variables:
         if not isinstance(variable, ContextVar):
-            raise TypeError(f"context must be a ContextVar, or a tuple of them, not {value!r}")
+            raise TypeError(f"context must be a ContextVar, or a tuple of them, not {shown(value)}")
     return variables
 
 
@@ -145,7 +149,7 @@ def _check_lane(value: object) -> None:
     try:
         hash(value)
     except TypeError as error:
-        raise TypeError(f"lane must be hashable, or None, which {value!r} is not") from error
+        raise TypeError(f"lane must be hashable, or None, which {shown(value)} is not") from error
 
 
 @dataclass(frozen=True)
@@ -174,13 +178,13 @@ class Options:
         put(self, "timeout", _limit("timeout", self.timeout))
         put(self, "queue_timeout", _limit("queue_timeout", self.queue_timeout))
         if self.name is not None and not isinstance(self.name, str):
-            raise TypeError(f"name must be a str or None, not {self.name!r}")
+            raise TypeError(f"name must be a str or None, not {shown(self.name)}")
         _check_lane(self.lane)
         if not isinstance(self.stop_on_lane_error, bool):
-            text = f"stop_on_lane_error must be True or False, not {self.stop_on_lane_error!r}"
+            text = f"stop_on_lane_error must be True or False, not {shown(self.stop_on_lane_error)}"
             raise TypeError(text)
         if not isinstance(self.capture, bool):
-            raise TypeError(f"capture must be True or False, not {self.capture!r}")
+            raise TypeError(f"capture must be True or False, not {shown(self.capture)}")
         put(self, "context", _variables(self.context))
         put(self, "retries", _retries(self.retries))
         put(self, "retry_on", _exceptions(self.retry_on))
@@ -198,5 +202,5 @@ class Options:
         known = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
         for name in changes:
             if name not in known:
-                raise TypeError(f"unknown option {name!r}; the options are {', '.join(known)}")
+                raise TypeError(f"unknown option {shown(name)}; the options are {', '.join(known)}")
         return Options(**{**known, **changes})

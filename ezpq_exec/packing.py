@@ -17,6 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import named
+from .excerpt import shown
+from .history import explain, traceback_of
+from .naming import class_name
 
 if TYPE_CHECKING:
     from .jobs import Call
@@ -185,27 +188,36 @@ def without_our_frame(error: BaseException) -> BaseException:
 
     The frame is of no use to anybody who reads the traceback, and would keep the error alive.
     """
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
+    trace = traceback_of(error)
+    if trace is not None and trace.tb_next is not None:  # not set: a frozen dataclass refuses that
+        BaseException.with_traceback(error, trace.tb_next)
     return error
 
 
 def pack_error(error: BaseException) -> bytes:
-    """An exception as bytes, whatever it is made of; never raises an Exception."""
-    import traceback
-
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    kind = type(error)
+    """An exception as bytes, whatever it is made of; never raises anything."""
+    name = class_name(type(error))
     try:
         text = "".join((str(error),))  # a str, though it may have been something derived
     except BaseException:  # the user's code, which may raise what it likes
         text = "<its str() raised>"
     try:
         carried = pack(error)
-    except Exception:
+    except BaseException:  # the same
         carried = None
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    return pickle.dumps((carried, name, text, "".join(lines)), PROTOCOL)
+    return pickle.dumps((carried, name, text, _story(error, name, text)), PROTOCOL)
+
+
+def _story(error: BaseException, name: str, text: str) -> str:
+    """What a traceback shows of it, and of those before it."""
+    import traceback
+
+    trace = traceback_of(error)
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException:  # the user's class, whose notes, say, raise
+        places = "".join(traceback.format_tb(trace))
+        return f"Traceback (most recent call last):\n{places}{name}: {text}\n"
 
 
 def unpack_error(packed: bytes | bytearray | memoryview) -> BaseException:
@@ -225,10 +237,12 @@ def unpack_error(packed: bytes | bytearray | memoryview) -> BaseException:
     if carried is not None:
         try:
             error = unpack_result(carried)
-        except Exception as failure:
-            why = f"it does not unpickle: {failure!r}"
+        except BaseException as failure:  # the user's class, which may raise what it likes
+            if isinstance(failure, KeyboardInterrupt):  # whoever asks for it is to hear that
+                raise
+            why = f"it does not unpickle: {shown(failure)}"
     if not isinstance(error, BaseException):
         message = f"{name}: {text} (the exception itself could not be carried over: {why})"
         error = RemoteError(message, type_name=name, text=text, traceback=trace)
-    error.__cause__ = _RemoteTraceback(f'\n"""\n{trace}"""')  # type: ignore[arg-type]
+    explain(error, _RemoteTraceback(f'\n"""\n{trace}"""'))  # type: ignore[arg-type]
     return error

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from .excerpt import shown
 from .extras import load
 from .frame import from_records
 from .options import check_integer
@@ -50,7 +51,7 @@ class Plot:
     ) -> None:
         self._records = read(jobs)
         if not self._records:
-            raise ValueError(f"Plot needs at least one job, and was given none: {jobs!r}")
+            raise ValueError(f"Plot needs at least one job, and was given none: {shown(jobs)}")
         _check_column("color_by", color_by)
         self._color_by = color_by
         self._title = title
@@ -182,19 +183,19 @@ def _check_column(name: str, value: object) -> None:
 
 def _check_choice(name: str, value: object, accepted: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in accepted:
-        raise ValueError(f"{name} must be one of {', '.join(accepted)}; not {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(accepted)}; not {shown(value)}")
 
 
 def _check_count(name: str, value: object) -> None:
     if check_integer(name, value) < 0:
-        raise ValueError(f"{name} must be >= 0, not {value!r}")
+        raise ValueError(f"{name} must be >= 0, not {shown(value)}")
 
 
 def _check_width(value: object) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"bar_width must be a number, not {value!r}")
+        raise TypeError(f"bar_width must be a number, not {shown(value)}")
     if not 0 < float(value) < math.inf:
-        raise ValueError(f"bar_width must be more than 0, not {value!r}")
+        raise ValueError(f"bar_width must be more than 0, not {shown(value)}")
 
 
 def _check_palette(value: object) -> None:
@@ -203,4 +204,4 @@ def _check_palette(value: object) -> None:
         or isinstance(value, str)
         or not all(isinstance(each, str) for each in value)
     ):
-        raise TypeError(f"color_pal must be a list of colours' names or None, not {value!r}")
+        raise TypeError(f"color_pal must be a list of colours' names or None, not {shown(value)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import progress
 from .checks import check_callable
+from .excerpt import shown
 from .ezpq_job import as_args
 from .joblog import JobLog
 from .queue_clerk import log
@@ -219,7 +220,7 @@ class Queue(QueueIntake):
             0; -1 if it could not be written, which is logged.
         """
         if not isinstance(job, Mapping):
-            raise TypeError(f"log_csv takes a job's dict, not {job!r}")
+            raise TypeError(f"log_csv takes a job's dict, not {shown(job)}")
         job_log = JobLog(path)
         try:
             job_log.append(job) if append else job_log.replace(job)
@@ -231,7 +232,7 @@ class Queue(QueueIntake):
 
 def _items(iterable: Iterable[Any]) -> Iterable[Any]:
     if not isinstance(iterable, Iterable):
-        raise TypeError(f"there is nothing to iterate over in {iterable!r}")
+        raise TypeError(f"there is nothing to iterate over in {shown(iterable)}")
     return iterable
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import exits
 from .checks import check_workers
+from .excerpt import shown
 from .ezpq_job import Job
 from .queue_clerk import Clerk, log
 from .queue_outlet import QueueOutlet
@@ -134,7 +135,7 @@ class QueueIntake(QueueOutlet):
             RuntimeError: the queue was disposed of.
         """
         if not isinstance(job, Job):
-            raise TypeError(f"submit takes a Job, not {job!r}; put takes a function")
+            raise TypeError(f"submit takes a Job, not {shown(job)}; put takes a function")
         record = job.new_record()
         options = record.options(can_kill=self._settings.can_kill)
         executor = self.executor()

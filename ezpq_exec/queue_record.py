@@ -11,8 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from .errors import UnsupportedOption
+from .excerpt import shown
 from .future import JobFuture
+from .history import cause_of, traceback_of
 from .jobs import JobInfo, Verdict
+from .naming import function_name
 
 __all__ = ["Record", "moment", "seconds"]
 
@@ -28,9 +31,9 @@ def seconds(name: str, value: object) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of seconds (0: no limit), not {value!r}")
+        raise TypeError(f"{name} must be a number of seconds (0: no limit), not {shown(value)}")
     if math.isnan(value):
-        raise ValueError(f"{name} must be a number of seconds (0: no limit), not {value!r}")
+        raise ValueError(f"{name} must be a number of seconds (0: no limit), not {shown(value)}")
     return max(0.0, float(value))
 
 
@@ -94,7 +97,7 @@ class Record:
         if limit > 0:
             if not can_kill:
                 raise UnsupportedOption(
-                    f"timeout={self.timeout!r} cannot be kept with job_runner=threading.Thread, "
+                    f"timeout={shown(self.timeout)} cannot be kept with job_runner=threading.Thread, "
                     "since a thread cannot be killed: take multiprocessing.Process, or timeout=0"
                 )
             wanted["timeout"] = limit
@@ -167,7 +170,7 @@ class Record:
             "priority": self.priority,
             "lane": self.lane,
             "timeout": self.timeout,
-            "function": _name(self.function),
+            "function": function_name(self.function, ("__name__",)),
             "args": self.args,
             "kwargs": self.kwargs,
             "submitted": moment(self.submitted),
@@ -188,26 +191,14 @@ def moment(time_: float | None) -> datetime | None:
     return None if time_ is None else datetime.fromtimestamp(time_)  # noqa: DTZ006
 
 
-def _name(function: object) -> str:
-    for _ in range(100):  # functools.partial of functools.partial …
-        name = getattr(function, "__name__", None)
-        if isinstance(name, str):
-            return name
-        inner = getattr(function, "func", None)
-        if inner is None:
-            break
-        function = inner
-    return type(function).__name__
-
-
 def _trace(error: BaseException | None) -> str:
     """The traceback's text, as it was where the job ran."""
     if error is None:
         return ""
-    remote = error.__cause__
+    remote = cause_of(error)
     if type(remote).__name__ == "_RemoteTraceback":  # a worker's: see `packing`
         return str(remote).removeprefix('\n"""\n').removesuffix('"""')
-    trace = error.__traceback__
+    trace = traceback_of(error)
     if trace is not None and trace.tb_next is not None:
         trace = trace.tb_next  # the first frame is the engine's
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .checks import check_workers
+from .excerpt import shown
 from .joblog import JobLog
 from .options import check_integer
 
@@ -49,18 +50,18 @@ class Settings:
     def __post_init__(self) -> None:
         if callable(self.n_workers) and not isinstance(self.n_workers, type):
             raise TypeError(
-                f"n_workers must be an integer, not {self.n_workers!r}: as a decorator, Queue "
+                f"n_workers must be an integer, not {shown(self.n_workers)}: as a decorator, Queue "
                 "needs its brackets, as in @Queue()"
             )
         check_workers("n_workers", self.n_workers)
         if self.job_runner not in (multiprocessing.Process, threading.Thread):
             raise ValueError(
                 "job_runner must be the class multiprocessing.Process or threading.Thread, "
-                f"not {self.job_runner!r}"
+                f"not {shown(self.job_runner)}"
             )
         _check_size(self.max_size)
         if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"callback must be a function or None, not {self.callback!r}")
+            raise TypeError(f"callback must be a function or None, not {shown(self.callback)}")
         check_poll(self.poll, at_least=_SHORTEST_POLL)
         put = object.__setattr__  # it is frozen
         if self.qid is None:
@@ -91,16 +92,16 @@ def settings_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Settings:
     named = dict(zip(order, args, strict=False))
     for name, value in kwargs.items():
         if name not in known:
-            raise TypeError(f"Queue() has no argument {name!r}; it has {', '.join(known)}")
+            raise TypeError(f"Queue() has no argument {shown(name)}; it has {', '.join(known)}")
         if name in named:
-            raise TypeError(f"Queue() got two values for {name!r}")
+            raise TypeError(f"Queue() got two values for {shown(name)}")
         named[name] = value
     return Settings(**named)
 
 
 def _check_size(value: object) -> None:
     if check_integer("max_size", value, "an integer (0: no limit)") < 0:
-        raise ValueError(f"max_size must be >= 0 (0: no limit), not {value!r}")
+        raise ValueError(f"max_size must be >= 0 (0: no limit), not {shown(value)}")
 
 
 def check_poll(value: object, at_least: float | None = None) -> None:
@@ -111,6 +112,8 @@ def check_poll(value: object, at_least: float | None = None) -> None:
     if value is None and at_least is None:
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"poll must be a number of seconds, not {value!r}")
+        raise TypeError(f"poll must be a number of seconds, not {shown(value)}")
     if not float(value) >= (at_least or float("-inf")):
-        raise ValueError(f"poll must be a number of seconds, at least {at_least}, not {value!r}")
+        raise ValueError(
+            f"poll must be a number of seconds, at least {at_least}, not {shown(value)}"
+        )

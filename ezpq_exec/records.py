@@ -15,7 +15,8 @@ from typing import Any
 
 from .excerpt import excerpt, printable
 from .future import JobFuture
-from .jobs import JobInfo, State, Verdict, function_name
+from .jobs import JobInfo, State, Verdict
+from .naming import function_name
 
 __all__ = ["Record", "read"]
 

@@ -111,7 +111,7 @@ class Resolver:
         except BaseException as failure:
             future, job.future = job.future, None
             if future is not None and not future.done():
-                future.set_exception(failure)
+                future.fail(failure)
             raise
 
     def _resolve(self, job: Job, outcome: Outcome) -> None:
@@ -134,7 +134,7 @@ class Resolver:
         if verdict is Verdict.RETURNED:
             future.resolve(value)
         elif verdict is not Verdict.CANCELLED:
-            future.set_exception(_after(outcome.context, value))
+            future.fail(_after(outcome.context, value))
         job.future = None  # last: `wreck` finds by it which futures are still open
 
     def _read(self, job: Job, outcome: Outcome) -> tuple[Any, Verdict]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from .checks import check_workers
+from .excerpt import shown
 from .executor import PriorityExecutor
 
 __all__ = ["get_reusable_executor"]
@@ -64,7 +65,7 @@ def get_reusable_executor(
     """
     global _executor, _terms
     if not isinstance(engine, str):
-        raise TypeError(f"engine must be 'processes' or 'threads', not {engine!r}")
+        raise TypeError(f"engine must be 'processes' or 'threads', not {shown(engine)}")
     if max_workers is not None:
         check_workers("max_workers", max_workers)
     terms: dict[str, Any] = {

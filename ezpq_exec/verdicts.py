@@ -12,6 +12,7 @@ from .errors import (
     QueueTimeout,
     WorkerDied,
 )
+from .excerpt import shown
 from .jobs import Job, Outcome, Verdict
 from .lanes import Mishap
 from .reports import Loss
@@ -51,7 +52,7 @@ def cancelled() -> Outcome:
 
 def unready(cause: BaseException) -> BaseException:
     """No worker can be started, and this is why."""
-    error = BrokenExecutor(f"no worker can be started: {cause!r}")
+    error = BrokenExecutor(f"no worker can be started: {shown(cause)}")
     error.__cause__ = cause
     return error
 
@@ -140,9 +141,9 @@ def condemned(job: Job, loss: Loss) -> Outcome:
         text = f"the worker of {_label(job)} was lost (pid {loss.pid}): {loss.cause}"
     elif loss.cause is not None and loss.pid is not None:
         text = f"the worker of {_label(job)} was ended (pid {loss.pid}), since what it sent"
-        text += f" could not be read: {loss.cause!r}"
+        text += f" could not be read: {shown(loss.cause)}"
     elif loss.cause is not None:
-        text = f"the executor that ran {_label(job)} failed under it: {loss.cause!r}"
+        text = f"the executor that ran {_label(job)} failed under it: {shown(loss.cause)}"
     died = WorkerDied(
         text + _details(loss),
         pid=loss.pid,

@@ -87,7 +87,7 @@ def _fail(jobs: list[Job], resolver: Resolver, why: BaseException) -> None:
         except Exception:  # it may be the resolver that has the defect
             # After this check, no other thread can resolve the future or cancel the job.
             if not future.was_resolved_alone() and _is_open(future) and future.forestall():
-                future.set_exception(why)
+                future.fail(why)
 
 
 def end(engine: Engine, mail: Mailbox[Any], answer: Callable[[], object]) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ezpq_exec.jobs import Call, Job, JobInfo, State, Verdict, describe, function_name
+from ezpq_exec.jobs import Call, Job, JobInfo, State, Verdict, describe
+from ezpq_exec.naming import function_name
 from ezpq_exec.options import Options, check_priority
 
 NAN = float("nan")

@@ -16,12 +16,12 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 
 # Top first. A module may import from its own layer and from those above it.
 LAYERS = [
-    "errors options jobs owner heap wallclock",
+    "excerpt naming errors options jobs owner heap wallclock",
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
     "decisions attempts lookahead promises overview scheduler ending stats named packing contexts batching inbox exitorder",
     "engines.*",
     "courier loglistener exits mailbox places gate condition offers handed resolver settling hearing question wreck loop whereabouts desk",
-    "excerpt extras progress",
+    "extras progress",
     "lightfuture future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
     "joblib",
@@ -33,7 +33,19 @@ LAYERS = [
     "demo __main__",
 ]
 PURE = [
-    *("errors", "options", "jobs", "heap", "backlog", "deadlines", "commands", "reports", "slots"),
+    *(
+        "excerpt",
+        "naming",
+        "errors",
+        "options",
+        "jobs",
+        "heap",
+        "backlog",
+        "deadlines",
+        "commands",
+        "reports",
+        "slots",
+    ),
     *("history", "lanes", "ranks", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
     *("promises", "overview", "sizing"),
     *("scheduler", "ending", "stats"),

@@ -23,7 +23,9 @@ from . import lone
 from .channel import Channel
 from .children import disown_in_forks
 from .deafness import deafen
+from .footing import footing
 from .messages import Died
+from .nesting import depth
 from .sockets import TCP, pair, portable
 
 __all__ = ["PATIENCE", "Attendant"]
@@ -168,15 +170,16 @@ class Attendant:
     def _start(self, theirs: socket.socket, lifeline: socket.socket) -> Any:
         from loky.backend import get_context
 
-        deafen()
         process = get_context("loky").Process(
             target=lone.main,
-            args=(portable(theirs), portable(lifeline)),
+            args=(portable(theirs), portable(lifeline), depth() + 1),
             name=f"ezpq_exec-worker-{self.slot}",
             daemon=False,  # daemons may have no children
         )
         disown_in_forks(process)
-        process.start()
+        with footing():
+            deafen()
+            process.start()
         return process
 
     def _await_end(self) -> None:

@@ -7,7 +7,9 @@ import select
 import sys
 from concurrent.futures import Executor
 
+from ..excerpt import shown
 from .base import Engine
+from .nesting import check_depth
 
 __all__ = ["choose", "default_workers"]
 
@@ -20,6 +22,7 @@ def choose(wanted: object) -> Engine:
 
     Raises:
         TypeError, ValueError: it is none of these.
+        RecursionError: these would be workers of workers of workers …
         Exception: what a function raises that was to make an executor.
     """
     if isinstance(wanted, Engine):
@@ -29,17 +32,18 @@ def choose(wanted: object) -> Engine:
 
         return BorrowedEngine(wanted)
     if not isinstance(wanted, str):
-        raise TypeError(f"engine must be {ACCEPTED}, not {wanted!r}")
+        raise TypeError(f"engine must be {ACCEPTED}, not {shown(wanted)}")
     if wanted == "threads":
         from .threads import ThreadEngine
 
         return ThreadEngine()
     if wanted == "processes":
         return _processes()
-    raise ValueError(f"engine must be {ACCEPTED}, not {wanted!r}")
+    raise ValueError(f"engine must be {ACCEPTED}, not {shown(wanted)}")
 
 
 def _processes() -> Engine:
+    check_depth()
     if sys.platform == "linux" and _has_keepers():
         from .processes import ProcessEngine
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Union
 
 from .. import exitorder, packing
 from ..inbox import Inbox
+from ..naming import class_name
 from ..reports import Ready, Unstartable
 from .board import Board
 from .errand import Answer
@@ -216,8 +217,7 @@ class Lending:
 
 def _come_before(lender: Lender) -> None:
     """See that at exit we finish before this kind of lender, some of which register late."""
-    kind = type(lender.executor)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = class_name(type(lender.executor))
     if name not in _known:
         _known.add(name)
         exitorder.come_first()

@@ -14,13 +14,15 @@ import threading
 from multiprocessing import current_process
 
 from .deafness import ignore
+from .nesting import descend
 from .worker import serve
 
 __all__ = ["main", "no_initializer"]
 
 
-def main(sock: socket.socket, lifeline: socket.socket) -> None:
+def main(sock: socket.socket, lifeline: socket.socket, deep: int) -> None:
     """Run the jobs that come down `sock`, until it is closed; or until `lifeline` is torn."""
+    descend(deep)
     ignore((signal.SIGINT,))  # it is the parent that decides what that ends
     # What loky set for this process would be passed on to pools that jobs start, and fail there.
     multiprocessing.set_start_method(None, force=True)

@@ -15,7 +15,7 @@ from typing import Any
 from .. import packing
 from ..jobs import Call, Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
-from . import wear
+from . import footing, wear
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
 from .capture import Capture
@@ -58,6 +58,7 @@ class ProcessEngine(Lives):
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
         wear.check(setup)
+        footing.fill()
         self._setup = setup
         self._recycles = setup.recycles
         if setup.initializer is not None:

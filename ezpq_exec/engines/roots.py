@@ -12,6 +12,8 @@ from typing import Any
 
 from .children import disown_in_forks
 from .deafness import deafen
+from .footing import fill, footing
+from .nesting import depth, descend
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -25,6 +27,7 @@ class Root:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.failure: BaseException | None = None
+        fill()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: Any = None
         self._starter = threading.Thread(
@@ -42,13 +45,17 @@ class Root:
         try:
             from loky.backend import get_context
 
-            deafen()
             # Not a daemon: those may have no children, and nor may their forks.
             self._process = get_context("loky").Process(
-                target=_be_root, args=(theirs, self.owner), name="ezpq_exec-root", daemon=False
+                target=_be_root,
+                args=(theirs, self.owner, depth() + 1),
+                name="ezpq_exec-root",
+                daemon=False,
             )
             disown_in_forks(self._process)
-            self._process.start()
+            with footing():
+                deafen()
+                self._process.start()
         except BaseException as failure:
             self.failure = failure
         finally:
@@ -100,10 +107,11 @@ class Root:
             self._process.join()
 
 
-def _be_root(requests: socket.socket, parent: int) -> None:
+def _be_root(requests: socket.socket, parent: int, deep: int) -> None:
     """Run the root, in the new process. Only there its modules are imported."""
     from . import root
 
+    descend(deep)
     root.main(requests, parent)
 
 

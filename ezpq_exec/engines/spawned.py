@@ -23,7 +23,7 @@ from typing import Any
 from .. import packing
 from ..jobs import Verdict
 from ..reports import Finished, Lost, Ready, Report, Said, Stopped, Unstartable
-from . import obituary, wear
+from . import footing, obituary, wear
 from .answers import outcome_of
 from .attendant import PATIENCE, Attendant
 from .base import Capabilities, Setup
@@ -58,6 +58,7 @@ class SpawnedEngine(PicklingEngine):
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
         wear.check(setup)
+        footing.fill()
         self._setup = setup
         self._initializer = packing.pack((setup.initializer or no_initializer, setup.initargs))
         self._selector = selectors.DefaultSelector()

@@ -234,9 +234,7 @@ def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel,
         ended = ended or time.monotonic()
         if counter is not None:
             counter.clear()
-        if error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-        return Kind.RAISED, packing.pack_error(error), ended
+        return Kind.RAISED, packing.pack_error(packing.without_our_frame(error)), ended
     return Kind.RETURNED, body, ended
 
 

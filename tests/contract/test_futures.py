@@ -205,3 +205,19 @@ def test_who_has_no_time_to_wait_does_not(make_executor: Maker, gate: Gate) -> N
             ask(0)
     gate.open()
     assert future.result(PATIENCE) == 5
+
+
+@pytest.mark.parametrize("call", ["set_result", "set_exception", "set_running_or_notify_cancel"])
+def test_nobody_but_the_executor_resolves_a_future(
+    make_executor: Maker, gate: Gate, call: str
+) -> None:
+    """Whoever tries is told so, and the job, and all others, go on."""
+    executor = make_executor(1)
+    running, waiting = executor.submit(hold_and_return, gate.path, 1), executor.submit(add, 1, 1)
+    gate.heard()
+    arguments = () if call == "set_running_or_notify_cancel" else (ValueError("no"),)
+    for future in (running, waiting):
+        with pytest.raises(RuntimeError, match=rf"{call}\(\) .* by its executor alone"):
+            getattr(future, call)(*arguments)
+    gate.open()
+    assert (running.result(PATIENCE), waiting.result(PATIENCE)) == (1, 2)

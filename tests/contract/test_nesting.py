@@ -11,6 +11,7 @@ import pytest
 
 from conftest import Maker, eventually, is_gone
 from ezpq_exec import JobKilled, JobTimeout
+from ezpq_exec.engines.nesting import depth
 from gates import PATIENCE, Gate
 from nestwork import (
     forget_an_executor,
@@ -133,3 +134,8 @@ def test_a_job_may_wait_for_another_of_the_same_executor(make_executor: Maker) -
         return inner.submit(add, 1, 1).result()
 
     assert executor.submit(outer, executor).result(PATIENCE) == 2
+
+
+@pytest.mark.needs("recycles")
+def test_workers_know_how_deep_they_are(make_executor: Maker) -> None:
+    assert make_executor(1).submit(depth).result(PATIENCE) == 1
