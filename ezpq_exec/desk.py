@@ -52,7 +52,8 @@ class Desk(Loop):
             if self._done:  # the scheduler is nobody's now, and can be asked here
                 self._ended.wait()
                 self._thread.join()
-                asked.put_last(time.monotonic(), RuntimeError("the executor has ended"))
+                end = self._gate.broken or RuntimeError("the executor has ended")
+                asked.put_last(time.monotonic(), end)
             return asked.answer()
         finally:
             self._questions.discard(asked)

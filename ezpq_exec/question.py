@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -59,11 +58,14 @@ class Question:
 
     def put_last(self, now: float, end: BaseException) -> None:
         """Ask it of a scheduler that nobody obeys any more; what has no answer then ends in `end`."""
-        if not self._answer.done():
-            with contextlib.suppress(Exception):  # who asks hears of it
-                self.put(now)
-        if not self._answer.done():
+        if self._answer.done():
+            return
+        try:
+            value, _ = self._ask(now)
+        except Exception:  # of what a defect has left half changed, anything may come
             self._answer.set_exception(end)
+        else:
+            self._answer.set_result(value)
 
     def answer(self) -> Any:
         """Wait for the answer."""

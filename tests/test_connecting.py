@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ezpq_exec.engines.cluster import following
-from ezpq_exec.engines.cluster.connecting import UnfitError, answered
+from ezpq_exec.engines.cluster import connecting, following
+from ezpq_exec.engines.cluster.connecting import UnfitError, answered, connected, installed
+from ezpq_exec.engines.cluster.stream import Stream
 
 
 async def none() -> None:
@@ -51,6 +52,104 @@ def test_who_is_cancelled_at_the_very_moment_of_the_answer_is_cancelled() -> Non
         return asking.cancelled()
 
     assert asyncio.run(main())
+
+
+def test_an_answer_that_is_given_up_on_the_other_side_is_none() -> None:
+    """Dask cancels what it was about to do when its own connection ends."""
+
+    async def cancel() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(TimeoutError, match="no answer"):
+        asyncio.run(answered(cancel(), 60))
+
+
+class Comm:
+    """A connection that is made when the test says, and over which nothing can be sent."""
+
+    def __init__(self) -> None:
+        self.may_come = asyncio.Event()
+        self.is_awaited = asyncio.Event()
+        self.aborted = False
+
+    async def make(self, *_: object, **__: object) -> Comm:
+        self.is_awaited.set()
+        await self.may_come.wait()
+        return self
+
+    async def write(self, _: object) -> None:
+        raise ConnectionResetError("cut")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_connection_over_which_nothing_can_be_said_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> Comm:
+        comm = Comm()
+        comm.may_come.set()
+        monkeypatch.setattr(connecting, "connect", comm.make)
+        with pytest.raises(ConnectionResetError, match="cut"):
+            await connected("tcp://a:1", {}, {})
+        return comm
+
+    assert asyncio.run(main()).aborted
+
+
+def test_a_connection_that_comes_when_nobody_wants_it_any_more_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dask would keep its socket open until that is collected."""
+
+    async def main() -> tuple[Comm, bool]:
+        comm = Comm()
+        monkeypatch.setattr(connecting, "connect", comm.make)
+        asking = asyncio.ensure_future(connected("tcp://a:1", {}, {}))
+        await comm.is_awaited.wait()
+        asking.cancel()
+        await asyncio.sleep(0)
+        comm.may_come.set()
+        await asyncio.wait([asking])
+        return comm, asking.cancelled()
+
+    comm, is_cancelled = asyncio.run(main())
+    assert comm.aborted
+    assert is_cancelled
+
+
+def test_what_a_process_of_dask_s_says_of_its_failure_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With what is to be done about it."""
+
+    class Server:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def run(self, **_: object) -> dict[str, str]:
+            return {"status": "error", "exception_text": "ModuleNotFoundError('ezpq_exec')"}
+
+    monkeypatch.setattr(connecting, "rpc", Server)
+    words = r"the worker cannot run jobs: ModuleNotFoundError.* must be installed there"
+    with pytest.raises(UnfitError, match=words):
+        asyncio.run(installed("tcp://a:1", "the worker", {}, "run", str, 60.0))
+
+
+def test_who_speaks_when_the_event_loop_has_ended_speaks_in_vain() -> None:
+    """The connection is gone with it; an engine's thread may have had something left to say."""
+
+    async def main() -> Stream:
+        return Stream(None, lambda: 0.0)
+
+    stream = asyncio.run(main())
+    stream.say("anything")
+    stream.hang_up()
 
 
 class Nobody:

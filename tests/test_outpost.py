@@ -46,8 +46,22 @@ class ByHand(Engine):
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         self.heard.put(("run", slot, number))
 
+    def run_within(
+        self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
+    ) -> None:
+        self.heard.put(("run within", slot, number, memory_limit))
+
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         self.heard.put(("kill", slot, number, reason, force))
+
+    def terminate(self, slot: int, number: int, reason: Verdict) -> None:
+        self.heard.put(("terminate", slot, number, reason))
+
+    def hear(self, slot: int, wanted: bool) -> None:
+        self.heard.put(("hear", slot, wanted))
+
+    def ask_stack(self, slot: int, number: int, tell: Callable[[str | None], object]) -> None:
+        tell(f"where {number} is")
 
     def retire(self, slot: int) -> None:
         self.heard.put(("retire", slot))
@@ -146,6 +160,68 @@ def test_a_job_for_a_worker_that_has_just_died_is_left_alone(ready: Post) -> Non
 def test_when_a_job_began_is_said_if_it_has_not_ended_at_once(ready: Post) -> None:
     ready.order("run", 0, 1, 41, b"", None, None)
     assert ready.hear() == [("begun", 0, 41, 5.0)]
+
+
+def test_a_job_that_has_not_begun_at_first_is_looked_at_again(ready: Post) -> None:
+    """When it began is said once it has, with the time."""
+    ready.engine.begins = None
+    asked = threading.Event()
+    begun = ready.engine.begun
+
+    def not_yet(slot: int, number: int) -> float | None:
+        if asked.is_set():
+            ready.engine.begins = 6.0
+        asked.set()
+        return begun(slot, number)
+
+    ready.engine.begun = not_yet  # type: ignore[method-assign]
+    ready.order("run", 0, 1, 41, b"", None, None)
+    assert ready.hear() == [("begun", 0, 41, 6.0)]
+
+
+def test_orders_are_carried_out_as_the_executor_gave_them(ready: Post) -> None:
+    """By the engine that is there."""
+    told: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [
+        (("run", 0, 1, 41, b"", None, 2**30), ("run within", 0, 41, 2**30)),
+        (("terminate", 0, 41, "KILLED"), ("terminate", 0, 41, Verdict.KILLED)),
+        (("kill", 0, 41, "TIMED_OUT", True), ("kill", 0, 41, Verdict.TIMED_OUT, True)),
+        (("hear", 0, 1, False), ("hear", 0, False)),
+    ]
+    for order, what in told:
+        ready.order(*order)
+        assert ready.engine.next() == what
+    ready.order("ask_stack", 0, 41, 9)
+    assert ("stack", 9, "where 41 is") in ready.hear()
+
+
+def test_a_worker_whose_life_is_over_is_not_what_is_to_be_heard(ready: Post) -> None:
+    ready.order("hear", 0, 99, False)
+    ready.order("retire", 0)
+    assert ready.engine.next() == ("retire", 0)
+
+
+def test_an_engine_is_closed_once(ready: Post) -> None:
+    """In good order, if that is how it began; that the executor has gone meanwhile changes nothing."""
+    ready.outpost.obey([("close", False), ("close", True), ("give_up",)])
+    assert ready.engine.next() == ("close", False)
+    assert ready.over.wait(PATIENCE)
+    assert ready.engine.heard.take(0) == []
+
+
+def test_an_outpost_that_fails_kills_what_it_runs_and_is_over(
+    make: Callable[..., Post], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever waits for its end waits for it no longer than for that."""
+    failures = [MemoryError("no room")]
+
+    def fail_once(_: Outpost) -> None:
+        if failures:
+            raise failures.pop()
+
+    post = make(on_wait=fail_once)
+    assert post.over.wait(PATIENCE)
+    assert post.engine.next() == ("close", True)
+    assert "no room" in caplog.text
 
 
 def test_without_a_word_for_as_long_as_the_lease_everything_is_killed(
@@ -348,6 +424,80 @@ def test_who_still_talks_to_an_outpost_that_is_over_is_heard_out(
     wire = Talker(place)
     asyncio.run(place.greet(wire, "name", pack(Setup()), 3600.0))
     assert wire.reads == 4
+
+
+class Mute:
+    """A connection over which nothing comes; it keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.is_greeted = asyncio.Event()
+        self._ends = asyncio.Event()
+
+    async def write(self, message: object) -> None:
+        self.said.append(message)
+        self.is_greeted.set()
+
+    async def read(self) -> object:
+        await self._ends.wait()
+        raise ConnectionError("they have left")
+
+    def cut(self) -> None:
+        self._ends.set()
+
+
+def test_where_workers_cannot_be_killed_no_jobs_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without keepers says so to whoever connects, and keeps nothing of it."""
+
+    class Unable(ByHand):
+        capabilities = Capabilities()
+
+    monkeypatch.setattr(garrison, "choose", lambda _: Unable())
+    place = garrison.Garrison()
+
+    async def main() -> list[Any]:
+        wire = Mute()
+        await place.greet(wire, "name", pack(Setup()), 3600.0)
+        return wire.said
+
+    [answer] = asyncio.run(main())
+    assert "this system has no keepers" in str(unpack_error(answer["failure"]))
+    assert asyncio.run(place.bid_farewell("name")) is None
+
+
+def test_a_dask_worker_that_closes_waits_until_all_that_it_runs_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = ByHand()
+    monkeypatch.setattr(garrison, "choose", lambda _: engine)
+    place = garrison.Garrison()
+
+    async def main() -> None:
+        wire = Mute()
+        serving = asyncio.ensure_future(place.greet(wire, "name", pack(Setup()), 3600.0))
+        await wire.is_greeted.wait()
+        await place.teardown(Host())
+        assert engine.next() == ("close", True)
+        wire.cut()
+        await serving
+
+    asyncio.run(main())
+
+
+def test_of_outposts_that_are_long_over_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the latest are remembered, so that a Dask worker that runs for months does not grow."""
+    monkeypatch.setattr(garrison, "choose", lambda _: ByHand())
+    monkeypatch.setattr(garrison, "REMEMBERED", 2)
+    place = garrison.Garrison()
+
+    async def main() -> list[list[int] | None]:
+        for name in ("a", "b", "c"):
+            wire = Mute()
+            wire.cut()
+            await place.greet(wire, name, pack(Setup()), 3600.0)
+        return [await place.bid_farewell(name) for name in ("a", "b", "c")]
+
+    assert asyncio.run(main()) == [None, [], []]
 
 
 class Host:

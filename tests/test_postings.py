@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from ezpq_exec.engines.channel import Kind
 from ezpq_exec.engines.cluster.clocks import Clock
 from ezpq_exec.engines.cluster.postings import Postings
 from ezpq_exec.jobs import Outcome, Verdict
-from ezpq_exec.reports import Finished, Loss, Lost, Ready
+from ezpq_exec.packing import pack_error
+from ezpq_exec.reports import Finished, Loss, Lost, Ready, Said, Unstartable
 
 
 class ByHand:
@@ -275,3 +277,101 @@ def test_a_job_of_a_dask_worker_that_is_gone_is_nowhere_to_be_found(
     assert postings.get(0, 7) is not None
     postings.gone(site, OSError(), None)
     assert postings.get(0, 7) is None
+
+
+def test_orders_for_a_slot_that_is_gone_go_nowhere(postings: Postings, site: ByHand) -> None:
+    """They crossed the news of it."""
+    before = list(site.heard)
+    postings.run(7, 41, b"", None, None)
+    postings.hear(7, False)
+    postings.retire(7)
+    assert site.heard == before
+    assert postings.reports() == []
+
+
+def test_a_worker_is_listened_to_or_not_while_it_is_there(postings: Postings, site: ByHand) -> None:
+    """With the number of its life, so that the next one in its slot is not meant."""
+    postings.hear(1, False)
+    assert site.heard[-1] == ("hear", 1, 2, False)
+    postings.gone(site, OSError(), None)
+    before = list(site.heard)
+    postings.hear(1, True)
+    assert site.heard == before
+
+
+def test_a_dask_worker_leaves_once_however_often_it_is_said(
+    postings: Postings, site: ByHand
+) -> None:
+    postings.removed(site)
+    postings.removed(site)
+    assert postings.capacity == 0
+    assert losses(postings.reports()).keys() == {0, 1}
+    while postings.are_due:
+        assert postings.reports() == []
+
+
+def test_what_is_said_of_a_job_that_a_slot_has_not_in_hand_is_not_believed(
+    postings: Postings, site: ByHand
+) -> None:
+    """It would be taken for the end, or the beginning, of another."""
+    postings.run(0, 7, b"", None, None)
+    tell(postings, site, ended(0, 6))
+    postings.said(site, [("begun", 0, 6, 1.0)])
+    assert postings.reports() == []
+    held = postings.get(0, 7)
+    assert held is not None
+    assert held[0].began is None
+
+
+def test_what_concerns_no_slot_is_left_to_others(postings: Postings, site: ByHand) -> None:
+    stack = ("stack", 3, "it is here")
+    assert postings.said(site, [stack, ("begun", 0, 6, 1.0)]) == [stack]
+
+
+def test_records_do_not_hold_up_what_else_is_told_of_their_slot(
+    postings: Postings, site: ByHand
+) -> None:
+    """Nothing is decided by them, however many there are."""
+    postings.run(0, 7, b"", None, None)
+    words = Said(0, 7, 100, Kind.LOGGED, b"")
+    for report in (words, words, ended(0, 7)):
+        tell(postings, site, report)
+    assert [type(report) for report in postings.reports()] == [Said, Said, Finished]
+
+
+def test_a_slot_for_which_no_worker_came_up_gives_its_place_back(
+    postings: Postings, site: ByHand
+) -> None:
+    """The reason is told as it was there, and who waits for a place has it."""
+    tell(postings, site, Unstartable(0, pack_error(ValueError("no luck"))))  # type: ignore[arg-type]
+    postings.start(2)
+    [report] = postings.reports()
+    assert isinstance(report, Unstartable)
+    assert str(report.cause) == "no luck"
+    assert site.heard[-2:] == [("retire", 0), ("start", 2, site.term(2))]
+
+
+def test_a_slot_that_is_retired_while_it_waits_for_a_place_does_not_come(
+    postings: Postings, site: ByHand
+) -> None:
+    postings.start(2)
+    postings.retire(2)
+    other = ByHand("b", 1)
+    postings.joined(other)
+    assert other.heard == []
+
+
+def test_a_slot_that_is_retired_on_a_dask_worker_that_is_gone_leaves_no_place_there(
+    postings: Postings, site: ByHand
+) -> None:
+    """Nobody is told, and the next one waits for another."""
+    postings.gone(site, OSError(), None)
+    before = list(site.heard)
+    postings.retire(0)
+    postings.start(2)
+    while postings.are_due:
+        postings.reports()
+    assert site.heard == before
+    other = ByHand("b", 2)
+    postings.joined(other)
+    assert {message[1] for message in other.heard} == {1, 2}

@@ -60,3 +60,17 @@ def test_what_is_never_answered_ends_in_the_loops_own_end() -> None:
     lost.put_last(2.0, RuntimeError("twice"))
     with pytest.raises(RuntimeError, match="has ended"):
         lost.answer()
+
+
+def test_what_cannot_be_answered_in_the_end_ends_in_the_loops_own_end() -> None:
+    """Whatever comes of asking a scheduler that is half changed, it is not the asker's to see."""
+    lost = Question(failing(AssertionError("settled twice")), print, changes=True)
+    lost.put_last(1.0, RuntimeError("the executor has failed"))
+    with pytest.raises(RuntimeError, match="has failed"):
+        lost.answer()
+
+
+def test_what_can_be_answered_in_the_end_is() -> None:
+    asked = Question(lambda now: (now, []), print)
+    asked.put_last(1.0, RuntimeError("the executor has ended"))
+    assert asked.answer() == 1.0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
+from distributed import Client, Security
+from distributed.deploy import Cluster
 
 from ezpq_exec import DaskEngine
+from ezpq_exec.engines.cluster.target import target
 from ezpq_exec.engines.cluster.terms import check_terms
 
 WORKER = {"name": "gpu-1", "host": "10.0.0.7", "threads": 8, "resources": {"GPU": 4.0}}
@@ -69,3 +73,52 @@ def test_an_argument_that_makes_no_sense_is_named(
 def test_what_is_no_cluster_is_refused_at_once(cluster: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="the cluster must be a distributed"):
         DaskEngine(cluster)
+
+
+class Unconnected(Client):  # type: ignore[misc]
+    """A client that was never started."""
+
+    scheduler = None
+
+    def __init__(self) -> None: ...
+
+    def __del__(self) -> None: ...
+
+    def __repr__(self) -> str:
+        return "<Unconnected>"
+
+
+class Bare(Cluster):  # type: ignore[misc]
+    """A cluster object, as far as an address goes."""
+
+    scheduler_address = ADDRESS
+    security = Security()
+
+    def __init__(self) -> None: ...
+
+    def __del__(self, *_: object) -> None: ...
+
+    def __repr__(self) -> str:
+        return "<Bare>"
+
+
+def test_a_client_that_is_not_connected_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="the cluster's client is not connected: <Unconnected>"):
+        DaskEngine(Unconnected())
+
+
+def test_a_cluster_with_a_security_of_its_own_takes_no_other() -> None:
+    DaskEngine(Bare())
+    with pytest.raises(ValueError, match="security goes with an address only; <Bare> has its own"):
+        DaskEngine(Bare(), security=Security())
+
+
+def test_without_distributed_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What distributed itself lacks is told as it is."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"pip install ezpq_exec\[dask\]"):
+        target(ADDRESS, None)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "distributed.deploy", None)
+    with pytest.raises(ModuleNotFoundError, match=r"distributed\.deploy"):
+        target(ADDRESS, None)

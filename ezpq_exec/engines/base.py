@@ -276,7 +276,10 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def close(self, *, kill: bool = False) -> None:
-        """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left."""
+        """Let all workers go, or `kill` them; `Stopped` is reported when nothing is left.
+
+        It may be called again, even after that: then `Stopped` is reported again.
+        """
 
 
 def end(engine: Engine) -> None:

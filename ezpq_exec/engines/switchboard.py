@@ -91,8 +91,9 @@ class Switchboard(Generic[T]):
                 os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything; in vain if that is done."""
         self._epoll.close()
         with self._lock:
-            os.close(self._bell)
-            self._bell = -1
+            if self._bell >= 0:
+                os.close(self._bell)
+                self._bell = -1

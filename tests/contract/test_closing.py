@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -11,7 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from conftest import Maker, descendants, is_gone
-from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor, Verdict
+from ezpq_exec import JobKilled, JobTimeout, PriorityExecutor, Verdict, wreck
+from ezpq_exec.commands import Command
+from ezpq_exec.hearing import Hearing
+from ezpq_exec.reports import Report, Stopped
 from gates import PATIENCE, Gate, hold
 from workload import add, forever
 
@@ -203,3 +207,23 @@ def test_a_huge_argument_for_a_worker_that_dies_goes_to_the_next(stopped: Stoppe
 def test_huge_results_of_siblings_all_arrive(make_executor: Maker) -> None:
     futures = [make_executor(2).submit(bytes, HUGE) for _ in range(2)]
     assert [len(future.result(PATIENCE)) for future in futures] == [HUGE, HUGE]
+
+
+def test_that_its_end_was_not_heard_of_is_no_trouble(
+    make_executor: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect strikes the loop when its engine has just stopped: that is closed again, and says so."""
+    hear = Hearing.hear
+
+    def deaf(hearing: Hearing, report: Report, now: float) -> list[Command]:
+        if type(report) is Stopped:
+            raise RuntimeError("a defect")
+        return hear(hearing, report, now)
+
+    monkeypatch.setattr(Hearing, "hear", deaf)
+    monkeypatch.setattr(wreck, "PATIENCE", PATIENCE)
+    executor = make_executor(1)
+    assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+    with caplog.at_level(logging.CRITICAL, "ezpq_exec"):
+        executor.shutdown()
+    assert [record.getMessage() for record in caplog.records] == ["the loop failed"]

@@ -90,11 +90,11 @@ class Liaison:
             raise
 
     def end(self) -> None:
-        """Follow no more; "over" is told when no session is left."""
+        """Follow no more; "over" is told when no session is left, or again if that was so before."""
         try:
             self._loop.call_soon_threadsafe(self._closing.set)
-        except RuntimeError:
-            pass  # its thread has failed, and ended
+        except RuntimeError:  # its thread has ended
+            self._inbox.put(News("over"))
 
     def join(self) -> None:
         """Wait for the end of its thread, which has said that it is over."""

@@ -83,9 +83,6 @@ class Session:
         self._begun: frozenset[int] | None = None
         self._is_over = False
 
-    def __repr__(self) -> str:
-        return f"<Session {self.address}>"
-
     def say(self, *message: Any) -> None:
         """Send an order to the outpost; in vain if it is gone."""
         if self._stream is not None:
