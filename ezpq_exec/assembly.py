@@ -17,7 +17,7 @@ from .scheduler import Scheduler
 
 __all__ = ["Parts", "assemble"]
 
-GRACE = 1.0  # seconds by which an engine's own deadlines may be missed before the parent acts
+GRACE = 1.0  # seconds after an engine's own deadline, until the scheduler acts itself
 
 # What was opened, by identity: an engine need not be hashable, and may be equal to another.
 _used: weakref.WeakValueDictionary[int, Engine] = weakref.WeakValueDictionary()
@@ -41,10 +41,10 @@ def assemble(
     start_timeout: float,
     idle_timeout: float | None,
 ) -> Parts:
-    """Put together what runs jobs on `engine`, and have its loop run; the arguments are checked.
+    """Put together what runs jobs on `engine`, and start its loop. The arguments were checked before.
 
     Raises:
-        UnsupportedOption: the engine cannot honour one of them.
+        UnsupportedOption: the engine cannot do what one of them asks for.
         ValueError: it has served another executor.
     """
     capabilities = engine.capabilities

@@ -20,7 +20,7 @@ from .reports import Loss
 __all__ = ["Attempts"]
 
 _WORTH_IT = frozenset((Verdict.DIED, Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY))
-MOST_LOST_UNBEGUN = 3  # workers that die with the same job in hand, before they begin it
+MOST_LOST_UNBEGUN = 3  # workers that may die with the same job in hand, before they begin it
 
 
 class Attempts(Decisions):
@@ -45,7 +45,7 @@ class Attempts(Decisions):
         return [self.settle(job, outcome, now)]
 
     def unpacked(self, job: Job, outcome: Outcome, now: float) -> list[Command]:
-        """What an undecided job raised is unpacked; of no effect if it was killed meanwhile."""
+        """The exception of an undecided job is unpacked: decide now, unless the job was killed meanwhile."""
         if self.undecided.pop(job.number, None) is None:
             return []
         concluded = self.conclude(job, outcome, now)
@@ -61,7 +61,7 @@ class Attempts(Decisions):
         return self.wait_again(job, now)
 
     def wait_again(self, job: Job, now: float) -> list[Command]:
-        """`job` was in a worker's hands, or promised to be; it waits where it did before."""
+        """`job` left the backlog and did not run to its end: it waits again, at its old place."""
         job.state = State.WAITING
         job.slot = job.pid = job.host = job.started = None
         if self.broken is not None:
@@ -74,7 +74,7 @@ class Attempts(Decisions):
         self.deadlines.clear(job)
         if loss.begun is None and reason is None and self.broken is None:
             job.lost_unbegun += 1
-            if job.lost_unbegun < MOST_LOST_UNBEGUN:  # nothing of it has run: another may have it
+            if job.lost_unbegun < MOST_LOST_UNBEGUN:  # nothing of it has run: it is safe
                 job.attempt -= 1
                 return self.wait_again(job, now)
         on_request = job.condemned is Verdict.KILLED
@@ -89,6 +89,6 @@ def _is_one_of(error: object, kinds: tuple[type[BaseException], ...]) -> bool:
     """Whether `except kinds` would catch `error`. As there, no metaclass has a say in it."""
     if any(each is kind for each in type(error).__mro__ for kind in kinds):
         return True
-    if not isinstance(error, RemoteError):  # else it stands for one that could not be carried
+    if not isinstance(error, RemoteError):  # that stands for an exception that does not pickle
         return False
     return error.type_name in {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds}

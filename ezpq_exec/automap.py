@@ -1,4 +1,4 @@
-"""`map` with chunks that are sized as they run, and read from the items only as they are needed."""
+"""`map(chunksize="auto")`: chunks are sized by measuring, and items are read as they are needed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from .sizing import Sizer
 
 __all__ = ["AHEAD", "AutoMap"]
 
-UNDER_WAY = 2  # chunks for each worker that are not done: one at work, one behind it
-NEAR = 4  # chunks for each worker that were read and not given, while there is one to give
-AHEAD = 64  # the same, while the consumer waits for a slow one and other workers have none
-READING = 0.02  # seconds for which reading may go on while there is something to give
+UNDER_WAY = 2  # chunks for each worker that are submitted and not done: one runs, one waits
+NEAR = 4  # chunks for each worker that may be read ahead of the consumer
+AHEAD = 64  # the same, while the consumer waits for a slow chunk and other workers have nothing
+READING = 0.02  # seconds: the longest that reading items may delay a result that is there
 
 
 class Source:
     """The items of some iterables, read in steps, so that a slow iterator is not waited for long.
 
-    `error`: what an iterator raised; it is to be raised once all that came before is given.
+    Attributes:
+        ended: no more items can be read.
+        error: what an iterator raised. It is to be raised after the results of all items before it.
     """
 
     def __init__(self, iterables: tuple[Iterable[Any], ...]) -> None:
@@ -40,7 +42,7 @@ class Source:
 
     @property
     def remaining(self) -> int | None:
-        """How many items there are, as far as the iterables say."""
+        """How many items are left, if the iterables tell; else None."""
         return self._left
 
     def take(self, count: int) -> list[Any]:
@@ -66,7 +68,7 @@ class Source:
 
 
 class Chunk(NamedTuple):
-    """Items that were read, and are not given."""
+    """Items that were read, and whose results the consumer has not taken."""
 
     size: int
     future: JobFuture[batching.Answer]
@@ -101,7 +103,7 @@ class AutoMap:
         self._under_way: dict[Any, int] = {}  # futures that are not done, with their items
         self._done: Inbox[Any] = Inbox()
         self._hear = self._done.put
-        self._held = 0  # items that were read and not given
+        self._held = 0  # items that were read and whose results were not taken
 
     def start(self, timeout: float | None) -> Iterator[Any]:
         """Submit the first chunks now; the iterator gives the results, and submits the others."""
@@ -146,13 +148,14 @@ class AutoMap:
         return bool(done)
 
     def _fill(self, most: int) -> bool:
-        """Read and submit while there is need, up to `most` chunks a worker; whether any was."""
+        """Read and submit what is needed, up to `most` chunks a worker; whether there was any."""
         began = time.monotonic()
         any_was = False
         while (
             not self._source.ended
             and len(self._chunks) < most * self._workers
-            # What is done counts until it is heard of, so it must not be that which ends it all.
+            # A chunk that is done counts as under way until `_collect`. So with no chunk at hand,
+            # one is read in any case: else the iteration would end here.
             and (not self._chunks or len(self._under_way) < UNDER_WAY * self._workers)
         ):
             late = time.monotonic() - began > READING

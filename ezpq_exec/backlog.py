@@ -1,7 +1,7 @@
 """What waits: jobs by priority, lower first, those of equal priority in order of submission.
 
-Of each lane one job at most is *eligible*, which is to say in the heap that `pop` takes from. Who
-that is, is looked up by `advance`, once an event has changed whatever it changes of a lane.
+At most one job of each lane is *eligible*: only that one is in the heap from which `pop` takes.
+When an event has changed a lane, `advance` finds out which job of it is eligible now.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Backlog:
         if lane is None:
             job.place = self._ranks.push(job.priority, job.number, job)
             return
-        if lane.holder is job:  # it was under way, and waits again
+        if lane.holder is job:  # it ran, or was about to, and waits again
             lane.holder = None
         if lane.is_empty:
             self._put_first(lane, job)
@@ -63,7 +63,7 @@ class Backlog:
                 self._change(lane)
 
     def pop(self) -> Job:
-        """Take out the job that is to run next; IndexError if none can. Its lane is taken by it."""
+        """Take out the job that is to run next, which then holds its lane; IndexError if none can."""
         job = self._ranks.pop()
         job.place = None
         if job.lane is not None:
@@ -117,7 +117,7 @@ class Backlog:
     # Lanes ----------------------------------------------------------------------------------
 
     def leave(self, job: Job) -> None:
-        """`job` is settled, is in no slot and waits no longer: its lane goes on without it."""
+        """`job` is settled, and in no slot: the next job of its lane may run."""
         lane, job.lane = job.lane, None
         if lane is None:
             raise AssertionError(f"{job!r} has no lane")
@@ -131,7 +131,7 @@ class Backlog:
         self._change(lane)
 
     def advance(self) -> list[tuple[Job, Mishap]]:
-        """Let each lane that was changed go on; who must not run, and because of whom."""
+        """In each lane that was changed, find who is next; returns the jobs to skip, each with the cause."""
         skipped: list[tuple[Job, Mishap]] = []
         while self.changed:
             lane = self.changed.pop()
@@ -148,7 +148,7 @@ class Backlog:
         return entry is not None and (head is None or [head.priority, head.number] > entry[:2])
 
     def _take_turn(self, lane: Lane, skipped: list[tuple[Job, Mishap]]) -> None:
-        """The best of those behind has its turn, before the head if there is one."""
+        """Take the first of those behind: it is skipped, or becomes the head in place of another."""
         behind = self._behind_of(lane)
         item = behind.pop()
         if (head := lane.head) is not None and head.place is not None:

@@ -19,7 +19,7 @@ __all__ = ["Answer", "Batch", "Packed", "pack_items", "unpack_results"]
 
 # All in one pickle, or a pickle each; None in place of one that failed.
 Packed: TypeAlias = "bytes | list[bytes | None]"
-# The seconds that it took, the results, and the packed errors of those that failed, by place.
+# The seconds that the chunk took, its results, and by index the packed errors of failed items.
 Answer: TypeAlias = tuple[float, Packed, dict[int, bytes]]
 
 _PLAIN = {int, float, complex, bool, str, bytes, type(None)}
@@ -59,9 +59,9 @@ class Batch:
                 for result in calls:  # goes on behind an item that has failed
                     results.append(result)  # noqa: PERF402 - what came before a failure stays
                 if len(results) < len(items):
-                    raise StopIteration  # noqa: TRY301 - which an item raised, and `map` passed on
+                    raise StopIteration  # noqa: TRY301 - an item raised it, and it ended `calls`
             except BaseException as error:  # whatever an item raises is its outcome
-                failures[len(results)] = packing.pack_error(_shorn(error))
+                failures[len(results)] = packing.pack_error(packing.without_our_frame(error))
                 results.append(None)
         return results
 
@@ -69,19 +69,12 @@ class Batch:
         try:
             item = packing.unpack(piece)
             return self.func(*item) if self.starred else self.func(item)
-        except BaseException as error:  # the same, and what does not unpickle
-            failures[at] = packing.pack_error(_shorn(error))
-
-
-def _shorn(error: BaseException) -> BaseException:
-    """The error without the frame of this module."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return error
+        except BaseException as error:  # the same; or the item does not unpickle
+            failures[at] = packing.pack_error(packing.without_our_frame(error))
 
 
 def pack_items(items: list[Any], starred: bool) -> tuple[Packed, dict[int, BaseException]]:
-    """The items for `Batch`, and why some of them cannot go, by their places."""
+    """The items for `Batch`; and by index, the errors of those that do not pickle."""
     if starred and set(map(type, itertools.chain.from_iterable(items))) <= _PLAIN:
         return packing.pack(items), {}
     return _pack(items)
@@ -94,8 +87,8 @@ def _pack(values: list[Any]) -> tuple[Packed, dict[int, BaseException]]:
     if types <= _PERHAPS:
         try:
             together = packing.pack(values)
-        except Exception:  # noqa: S110 - see below
-            pass  # it is found out below which of them
+        except Exception:  # noqa: S110 - see the next line
+            pass  # one of them does not pickle; which one is found out below
         else:
             if packing.names_nothing(together):
                 return together, {}
@@ -104,7 +97,7 @@ def _pack(values: list[Any]) -> tuple[Packed, dict[int, BaseException]]:
     for at, value in enumerate(values):
         try:
             pieces.append(packing.pack(value))
-        except BaseException as error:  # the user's objects', whose item is to tell
+        except BaseException as error:  # raised by a user's object: its item fails with it
             if isinstance(error, KeyboardInterrupt):
                 raise
             errors[at] = error
@@ -113,7 +106,7 @@ def _pack(values: list[Any]) -> tuple[Packed, dict[int, BaseException]]:
 
 
 def unpack_results(answer: Answer, refused: dict[int, BaseException]) -> Iterator[Any]:
-    """The results, none of which is kept longer than needed; an item's error in its place.
+    """Give the results one by one, and keep none of them; raise an item's error in its turn.
 
     Args:
         answer: what `Batch` gave.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
@@ -23,7 +22,6 @@ __all__ = [
     "check_limit",
     "check_options",
     "check_setup",
-    "check_timeout",
     "check_workers",
 ]
 
@@ -34,14 +32,6 @@ def check_callable(function: object) -> None:
     """Raise TypeError unless `function` can be called."""
     if not callable(function):
         raise TypeError(f"the function to run must be callable, not {function!r}")
-
-
-def check_timeout(name: str, value: object) -> None:
-    """Raise TypeError or ValueError unless `value` is a number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not float(value) > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
 
 
 def check_workers(name: str, count: object) -> None:
@@ -59,12 +49,12 @@ def check_kills(what: str, capabilities: Capabilities) -> None:
 
 
 def carries_context(capabilities: Capabilities) -> bool:
-    """Whether a job finds only those of its submitter's context variables that go with its call."""
+    """Whether context variables must be sent with a call, because its job would not find them."""
     return capabilities.isolates or not capabilities.own_context
 
 
 def check_options(options: Options, capabilities: Capabilities) -> None:
-    """Raise UnsupportedOption, or ValueError, if what jobs are to be run on cannot be honoured."""
+    """Raise UnsupportedOption, or ValueError, if the engine cannot do what the options ask for."""
     if options.memory_limit is not None and not capabilities.limits_memory:
         raise UnsupportedOption(
             "memory_limit needs an engine whose workers have keepers, as processes have on Linux; "
@@ -80,7 +70,11 @@ def check_options(options: Options, capabilities: Capabilities) -> None:
 
 
 def check_limit(max_pending: object, when_full: object) -> Places | None:
-    """The places for jobs, None if there is no limit; TypeError or ValueError if it is not that."""
+    """The places that these two arguments ask for; None if there is no limit.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
     if when_full not in WHEN_FULL:
         raise ValueError(f"when_full must be one of {WHEN_FULL}, not {when_full!r}")
     if max_pending is None:
@@ -99,7 +93,11 @@ def check_setup(
     relay_logs: object,
     max_memory: object,
 ) -> Setup:
-    """What every worker is to do first, and how long it stays; TypeError or ValueError if not that."""
+    """The `Setup` that these arguments of an executor ask for.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
     if not isinstance(initargs, tuple):
@@ -116,7 +114,7 @@ def check_setup(
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:
-    """The error of an executor whose jobs were to run in another one, which takes no more."""
+    """The error of an executor over a borrowed one that takes no more jobs."""
     error = BrokenExecutor(f"the borrowed executor takes no more jobs: {cause!r}")
     error.__cause__ = cause
     return error

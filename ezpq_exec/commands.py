@@ -31,20 +31,20 @@ class Run(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """Have the worker of `slot`, which is busy, begin `job` by itself when it gets to it."""
+    """Queue `job` at the worker of `slot`, which is busy; it begins it after those before it."""
 
     slot: int
     job: Job
 
 
 class Recall(NamedTuple):
-    """Take back what the worker of `slot` has not begun; say so by `Scheduler.recalled`."""
+    """Take back what the worker of `slot` has not begun, and call `Scheduler.recalled`."""
 
     slot: int
 
 
 class Begin(NamedTuple):
-    """A job that was queued has begun, as far as can be known: its predecessor has ended."""
+    """A queued job counts as begun, since the job before it has ended: tell its future."""
 
     job: Job
 
@@ -52,7 +52,7 @@ class Begin(NamedTuple):
 class Kill(NamedTuple):
     """End the worker of `slot`, and its whole tree, while it has `job`; then report it lost.
 
-    `force`: an earlier attempt, by the engine itself or on command, has come to nothing.
+    `force`: an earlier try, by the engine itself or on command, has failed.
     `gentle`: ask it to end first, by SIGTERM, and kill it if it does not.
     """
 
@@ -64,7 +64,7 @@ class Kill(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Say, through `Scheduler.started`, when the worker of `slot` began `job`."""
+    """Find out when the worker of `slot` began `job`, and call `Scheduler.started`."""
 
     slot: int
     job: Job
@@ -78,20 +78,20 @@ class Settle(NamedTuple):
 
 
 class Unpack(NamedTuple):
-    """Unpack what `job` raised, and say so by `Scheduler.unpacked`; it may be worth a retry."""
+    """Unpack what `job` raised, and call `Scheduler.unpacked`: it decides whether to try again."""
 
     job: Job
     outcome: Outcome
 
 
 class Start(NamedTuple):
-    """Get a worker for `slot`, and report it ready."""
+    """Start a worker for `slot`, and report when it is ready."""
 
     slot: int
 
 
 class Retire(NamedTuple):
-    """Let the idle (or starting) worker of `slot` go; should it be needed, `Start` will say so."""
+    """Let the idle (or starting) worker of `slot` go. `Start` asks for another one if needed."""
 
     slot: int
 

@@ -19,7 +19,7 @@ from .progress import check as check_progress
 
 __all__ = ["as_completed"]
 
-LONGEST_WAIT = 24 * 3600.0  # seconds: what every way of waiting can take
+LONGEST_WAIT = 24 * 3600.0  # seconds, which no system's wait refuses; it is then begun again
 
 F = TypeVar("F", bound="Future[Any]")
 
@@ -74,13 +74,13 @@ def _in_order(
     done: Inbox[Any] = Inbox()
     best: list[tuple[Any, int, F]] = []
     order = itertools.count()
-    hear = done.put  # one object, by which it can be taken out again
+    hear = done.put  # kept, since `remove_listener` needs this very object
     shown = begin(total) if begin else None
     _listen(pending, hear)
     try:
         while pending or best:
             news = _take(done, 0 if best else _left(end), shown)
-            while news:  # no name is left on what is yielded, which is the caller's alone
+            while news:  # no variable keeps a future that was yielded: only the caller has it
                 del pending[news[0]]
                 heapq.heappush(best, (_priority(news[0]), next(order), news.pop(0)))
             if best:
@@ -101,7 +101,7 @@ def _take(done: Inbox[F], timeout: float | None, shown: Bar | None) -> list[F]:
         return done.take(timeout)
     news = done.take(INTERVAL if timeout is None else min(timeout, INTERVAL))
     if not news and timeout != 0:
-        shown.refresh()  # what came too fast to be drawn
+        shown.refresh()  # draw what came too fast to be drawn at once
         news = done.take(None if timeout is None else max(0.0, timeout - INTERVAL))
     shown.update(len(news))
     return news

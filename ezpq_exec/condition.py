@@ -1,4 +1,4 @@
-"""What a future waits on: a Condition that is next to nothing until somebody waits.
+"""The condition that a future waits on. It takes almost no memory until somebody waits.
 
 The stdlib makes a `threading.Condition`, of 1.4 KB, for each future. Of a million futures hardly
 one has somebody waiting on it at any moment, and none is locked for more than an instant; so they
@@ -17,7 +17,7 @@ __all__ = ["NOBODY", "SharedCondition", "is_held"]
 
 
 class Owner(Protocol):
-    """Whose future it is that is waited on."""
+    """The loop that will resolve the future that is waited on."""
 
     def check_process(self) -> None:
         """Raise RuntimeError if there is nobody in this process who would resolve it."""
@@ -37,7 +37,7 @@ class SharedCondition:
 
     __slots__ = ("_owner", "_waiters")
 
-    # The lock's own methods: a `with` then runs in C.
+    # These are the lock's own methods, so that a `with` runs in C.
     acquire = _lock.acquire
     release = _lock.release
     __enter__ = _lock.__enter__
@@ -49,7 +49,7 @@ class SharedCondition:
         return _lock
 
     def __init__(self, owner: Owner | None = None) -> None:
-        self._waiters: Sequence[Any] = ()
+        self._waiters: Sequence[threading.Lock] = ()
         self._owner = owner
 
     @staticmethod
@@ -84,7 +84,7 @@ class SharedCondition:
             waiter.release()
 
 
-NOBODY = SharedCondition()  # of all the futures that are done: nobody waits on these any more
+NOBODY = SharedCondition()  # one for all futures that are done, since nobody waits on those
 
 
 def is_held(lock: Any) -> bool:
@@ -98,14 +98,14 @@ def is_held(lock: Any) -> bool:
     False
     """
     try:
-        threading.Condition(lock).notify()  # the public way to ask: it refuses who does not
+        threading.Condition(lock).notify()  # the one public way to ask: it raises if it is not
     except RuntimeError:
         return False
     return True
 
 
 def _renew_in_child() -> None:
-    """A fork may have come while another thread, which the child lacks, held the lock."""
+    """Make a new lock: at the fork, a thread that the child has not may have held the old one."""
     global _lock
     fresh = _lock = threading.RLock()
     SharedCondition.acquire = fresh.acquire

@@ -1,4 +1,4 @@
-"""An executor's other face: the same workers, on other terms for the jobs submitted through it."""
+"""`ConfiguredExecutor`: a view of an executor, whose jobs are submitted with other options."""
 
 from __future__ import annotations
 
@@ -22,9 +22,17 @@ T = TypeVar("T")
 
 
 class ConfiguredExecutor(Executor):
-    """A `PriorityExecutor` with options of its own; made by `PriorityExecutor.options`.
+    """A view of a `PriorityExecutor`, which submits jobs with options of its own.
 
-    To shut it down is to shut down the executor that it belongs to.
+    It is made by `PriorityExecutor.options`, and has the same workers. If it is shut down, the
+    executor that it belongs to is shut down.
+
+    >>> from ezpq_exec import PriorityExecutor
+    >>> with PriorityExecutor(1, engine="threads") as ex:
+    ...     urgent = ex.options(priority=1)
+    ...     named = urgent.options(name="mine").submit(abs, -1)
+    ...     (named.priority, named.info.name)
+    (1, 'mine')
     """
 
     def __init__(self, executor: PriorityExecutor, intake: Intake, options: Options) -> None:
@@ -63,7 +71,7 @@ class ConfiguredExecutor(Executor):
         return self._executor.share(obj)
 
     def options(self, **options: Any) -> ConfiguredExecutor:
-        """The same executor, with these options over those that are set here."""
+        """As `PriorityExecutor.options`; what is not given stays as it is here."""
         terms = self._intake.terms(self._options, options)
         return ConfiguredExecutor(self._executor, self._intake, terms)
 

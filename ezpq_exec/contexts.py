@@ -1,7 +1,8 @@
-"""A job's own context: what it sets no other job sees; and what it is to find there.
+"""Context variables of jobs: each job has its own context, and finds in it what it asked for.
 
-A context variable has no importable name of its own, and does not pickle. It is carried as the
-attribute of a module that it is.
+What a job sets there, no other job sees. A context variable does not pickle, and does not know its
+own importable name. So it is sent as the name of the module of which it is an attribute, and the
+attribute's name.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _is_at(variable: ContextVar[Any], home: tuple[str, str]) -> bool:
 
 def _find(variable: ContextVar[Any]) -> tuple[str, str]:
     for module_name, module in list(sys.modules.items()):
-        if module_name not in _NOT_IMPORTABLE:  # what programs put among modules may be none
+        if module_name not in _NOT_IMPORTABLE:  # what is in there need not be a module
             for name, value in list(getattr(module, "__dict__", {}).items()):
                 if value is variable:
                     return module_name, name

@@ -21,13 +21,13 @@ class Courier:
         self._name = name
         self._errands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        # Guards _thread, and that nothing is put behind the end; re-entrant, for finalizers.
+        # Guards _thread, and that nothing is put after the end mark; re-entrant, for finalizers.
         self._lock = threading.RLock()
         self._closed = False
-        self._ended = threading.Event()  # to be awaited before the thread, as the loop's
+        self._ended = threading.Event()  # to be awaited before the thread: see `Loop._ended`
 
     def send(self, errand: Callable[[], object]) -> None:
-        """Have `errand` done; at once, and here, if the courier is closed, or has no thread."""
+        """Have `errand` called on the thread; or here, if the courier is closed or cannot have one."""
         with self._lock:
             if not self._closed and self._has_thread():
                 self._errands.put(errand)
@@ -35,7 +35,7 @@ class Courier:
         _do(errand)
 
     def _has_thread(self) -> bool:
-        """Start it if there is none. Where no more are to be had, to do it here is the lesser evil."""
+        """Whether there is a thread now. If none can be started, errands are done by the caller."""
         if self._thread is None:
             thread = threading.Thread(target=_work, args=(self._errands, self._ended))
             thread.name = self._name
@@ -62,7 +62,7 @@ class Courier:
             if not self._closed:
                 if self._thread is not None:
                     self._errands.put(None)
-                self._closed = True  # not before: if that fails, it is to be tried again
+                self._closed = True  # last: if `put` fails, `close` can be called again
 
     def join(self) -> None:
         """Wait for the end, unless this is the courier's own thread."""

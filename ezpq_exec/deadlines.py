@@ -1,4 +1,4 @@
-"""What is due when: at most one deadline an owner, the earliest at hand."""
+"""Deadlines: each owner has one at most, and the earliest is found at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Owner(Protocol):
 
 
 class Pause:
-    """An owner that is nothing else: while it has a deadline, something is left alone."""
+    """A span of time in which something is not done: it lasts as long as this has a deadline."""
 
     alarm: Entry | None = None
 

@@ -15,12 +15,12 @@ from .slots import Phase, Slot, Slots
 
 __all__ = ["Decisions"]
 
-KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, harder
-QUICK = 0.0005  # seconds: what a job takes after which looking ahead is worth it
+KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, by force
+QUICK = 0.0005  # seconds: after a job that took no longer, others are queued ahead
 
 
 class Decisions:
-    """The state that events change, and the steps that they share. `Scheduler` has the events."""
+    """The scheduler's state, and the steps that its events share. `Scheduler` has the events."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class Decisions:
         self.broken: BaseException | None = None
         self.undecided: dict[int, Job] = {}  # by number: what they raised is being unpacked
         self.failures: dict[int, Outcome] = {}  # by number: of jobs that are tried again
-        self.giving_up = False  # no job has another attempt
+        self.giving_up = False  # no job is tried again from now on
         self._ahead: dict[int, Slot] = {}  # the slots with queued jobs, by index
-        self._recalling: set[int] = set()  # those of which it is still to be said what came back
-        self._hungry: list[Slot] = []  # those that have just shown that their jobs are quick
+        self._recalling: set[int] = set()  # slots for which `recalled` is still to come
+        self._hungry: list[Slot] = []  # slots whose last job was quick: more can be queued there
         self.settled: Counter[Verdict] = Counter()
         self.workers: Counter[str] = Counter()  # started, retired, killed, died
         self.retried = 0  # attempts that were not a job's first
@@ -105,7 +105,7 @@ class Decisions:
         return Run(slot.index, job)
 
     def free(self, slot: Slot, ready: bool, now: float) -> None:
-        """`slot` has no job any more; `ready`: and its worker waits for another."""
+        """`slot` has no job any more. `ready`: its worker can take another one; else it is replaced."""
         job, slot.job = slot.job, None
         if job is not None and job.lane is not None and job.state is State.DONE:
             self.backlog.leave(job)
@@ -122,7 +122,7 @@ class Decisions:
     def only_makes_room(self, job: Job, slot: Slot) -> bool:
         """Whether the end of `job` means no more than that the next one can run in `slot`.
 
-        Then it is as if `slot` became idle, and were taken again at once.
+        The effect is the same as if `slot` became idle, and the next job took it at once.
         """
         backlog, slots = self.backlog, self.slots
         return bool(
@@ -138,11 +138,11 @@ class Decisions:
         )
 
     def await_worker(self, slot: Slot, now: float) -> None:
-        """The worker of `slot` is to be ready in time."""
+        """Set the deadline by which the worker of `slot` must be ready."""
         self.deadlines.set(slot, now + self.start_timeout)
 
     def let_go(self, slot: Slot) -> list[Command]:
-        """`slot`, which has no job, is no more."""
+        """Remove `slot`, which has no job."""
         before = slot.phase
         self.deadlines.clear(slot)
         self.slots.move(slot, Phase.GONE)
@@ -151,7 +151,7 @@ class Decisions:
         return [] if before is Phase.COLD else [Retire(slot.index)]
 
     def cool_down(self, now: float) -> list[Command]:
-        """Workers that have been idle for too long leave; their slots stay, and get others."""
+        """Let workers go that have been idle for too long; their slots stay, and get new ones on demand."""
         if self.closed:
             return []
         commands: list[Command] = []
@@ -165,14 +165,14 @@ class Decisions:
         return commands
 
     def fit(self, now: float) -> list[Command]:
-        """Have as many slots as there are to be."""
+        """Add or remove slots, until there are as many as there should be."""
         if self.closed:
             return []
         leaving = [command for slot in self.slots.fit() for command in self.let_go(slot)]
         return leaving + self.dispatch(now)
 
     def follow_up(self, slot: Slot, now: float) -> list[Command]:
-        """`slot` has no job any more: it leaves if there is one too many; others may start."""
+        """After `slot` has become free: remove it if there are too many, and start what can start."""
         gone = self.let_go(slot) if self.slots.surplus > 0 else []
         return gone + self.dispatch(now)
 
@@ -184,7 +184,7 @@ class Decisions:
         return slot
 
     def wait(self, job: Job) -> None:
-        """`job` waits, for as long as it may: before its first start there is a limit."""
+        """File `job` in the backlog, with its `queue_timeout` if it has not been started yet."""
         self.backlog.push(job)
         if job.options.queue_timeout is not None and job.attempt == 0:
             self.deadlines.set(job, job.submitted + job.options.queue_timeout)
@@ -195,13 +195,13 @@ class Decisions:
         self.backlog.discard(job)
 
     def condemn(self, job: Job, reason: Verdict, now: float, force: bool = False) -> Kill:
-        """`job` is to be killed; and again, harder, if that is not confirmed in time."""
+        """Order the kill of `job`. If it is not confirmed in time, it is ordered again, by force."""
         job.condemned = reason
         self.deadlines.set(job, now + KILL_PATIENCE)
         return Kill(self.slot_of(job).index, job, reason, force)
 
     def settle(self, job: Job, outcome: Outcome, now: float) -> Settle:
-        """That was `job`, once and for all."""
+        """Note how `job` ended, which is final."""
         if job.state is State.DONE:
             raise AssertionError(f"{job!r} is settled twice")
         if job.alarm is not None:
@@ -225,12 +225,12 @@ class Decisions:
         return Settle(job, outcome)
 
     def _is_in_slot(self, job: Job) -> bool:
-        """Whether a slot is taken by it; settled or not."""
+        """Whether a slot is still taken by it, settled or not."""
         slot = None if job.slot is None else self.slots.get(job.slot)
         return slot is not None and slot.job is job
 
     def break_down(self, cause: BaseException, now: float) -> list[Command]:
-        """No worker can be started: what waits will wait for nothing."""
+        """No worker can be started: fail all jobs that wait."""
         if self.broken is not None:
             return []
         self.broken = cause

@@ -1,8 +1,9 @@
 """`@Queue()`: a function of one item becomes one of many items, with a job for each.
 
-The function's name means the decorated one now, so pickling it by name would find that. It travels
-as a name all the same, where there is one to import, and is unwrapped where it arrives; otherwise,
-from `__main__` or a notebook, it travels by value. The workers stay from one call to the next.
+After the decoration, the function's name stands for the decorated object, so plain pickle, which
+sends a name, would send that object. If the name can be imported, it is sent all the same, and the
+worker unwraps what it finds. Otherwise (in `__main__` or a notebook) the function is sent by value.
+The workers stay from one call to the next.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What executors and futures ask of the loop: each question is put on the loop's own thread."""
+"""What executors and futures ask of the loop, from any thread; the loop's thread answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from . import ending, exits
 from .commands import Command
@@ -24,19 +24,21 @@ from .whereabouts import Inquiry, JobStack, collect
 
 __all__ = ["Desk"]
 
+T = TypeVar("T")
+
 
 class Desk(Loop):
     """A loop, with what any thread may ask of it. The interpreter does not exit before it ends."""
 
     def __init__(self, engine: Engine, scheduler: Scheduler, places: Places | None = None) -> None:
         super().__init__(engine, scheduler, places=places)
-        self._is_submitting = False  # this and the next behind the gate's lock
+        self._is_submitting = False  # the gate's lock guards this and the next
         self._put_off: list[Callable[[float], list[Command]]] = []
         exits.register(self)
 
     def ask(
-        self, question: Callable[[float], tuple[Any, list[Command]]], *, changes: bool = False
-    ) -> Any:
+        self, question: Callable[[float], tuple[T, list[Command]]], *, changes: bool = False
+    ) -> T:
         """Have a question put to the scheduler on the loop, and wait for the answer."""
         if not self.may_wait:
             raise RuntimeError(
@@ -49,7 +51,7 @@ class Desk(Loop):
         try:
             if not self._done:
                 self.post(asked.put)
-            if self._done:  # the scheduler is nobody's now, and can be asked here
+            if self._done:  # the loop no longer uses the scheduler, so it can be asked here
                 self._ended.wait()
                 self._thread.join()
                 end = self._gate.broken or RuntimeError("the executor has ended")
@@ -110,7 +112,7 @@ class Desk(Loop):
             self._mail.post(job)
 
     def _post_last(self, event: Callable[[float], list[Command]]) -> None:
-        """Have the end begin: after the job that this thread submits, if it is a finalizer's doing."""
+        """Have the end begin. In a finalizer that interrupts `submit`, it comes after that job."""
         if self._is_submitting:
             self._put_off.append(event)
         else:
@@ -147,7 +149,7 @@ class Desk(Loop):
             self._fetch_is_over(record, line)
 
     def remind(self) -> None:
-        """A thread waits for what another was about to fetch, and may have left half done."""
+        """See to an answer that one thread was about to fetch, since another one waits for it, too."""
         self._mail.wake()
 
     def _fetch_is_over(self, record: Handover, line: Line) -> None:
@@ -196,13 +198,13 @@ class Desk(Loop):
         self.post(self._scheduler.cancelled, job)
 
     def hold(self, job: Job) -> bool:
-        """Have `job` back from a worker's queue, and keep it from there; False if it has begun."""
+        """Take `job` back from a worker's queue, for good; False if it has begun."""
 
         def question(_: float) -> tuple[bool, list[Command]]:
             job.held = True
             return not job.ahead and job.state is State.WAITING, []
 
-        return self.may_wait and bool(self.ask(question))
+        return self.may_wait and self.ask(question)
 
     def kill(self, job: Job) -> bool:
         """Kill `job` if it runs; whether it will be."""
@@ -222,7 +224,7 @@ class Desk(Loop):
             # What was told to run may be in a letter that the loop has not read.
             runs = job.announced or job.state is not State.WAITING
             return job.state is not State.DONE and (not runs or self._engine.capabilities.kills)
-        return bool(self.ask(question, changes=True))
+        return self.ask(question, changes=True)
 
     def _give_up(self, job: Job, now: float) -> list[Command]:
         if job.stands_ahead:  # begun, or as good as that
@@ -238,14 +240,13 @@ class Desk(Loop):
             commands = self._scheduler.reprioritized(job, priority, now)
             return job.state is State.WAITING and not job.ahead, commands
 
-        return bool(self.ask(question, changes=True))
+        return self.ask(question, changes=True)
 
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""
         if not self.may_wait:
             return self._describe(job)
-        info: JobInfo = self.ask(lambda _: (self._describe(job), []))
-        return info
+        return self.ask(lambda _: (self._describe(job), []))
 
     def _describe(self, job: Job) -> JobInfo:
         started = None
@@ -270,9 +271,8 @@ class Desk(Loop):
             inquiries = [Inquiry(self._describe(job)) for job in jobs]
             for job, inquiry in zip(jobs, inquiries, strict=True):
                 if job.slot is None:
-                    inquiry.tell(None)
-                else:
-                    self._engine.ask_stack(job.slot, job.number, inquiry.tell)
+                    raise AssertionError(f"{job!r} runs nowhere")
+                self._engine.ask_stack(job.slot, job.number, inquiry.tell)
             return inquiries, []
 
         return collect(self.ask(question), timeout)
@@ -285,7 +285,7 @@ class Desk(Loop):
         self._resolver.call_back(callback)
 
     def join(self) -> None:
-        """Wait for the end of all its threads, if this is none of them and they need not wait."""
+        """Wait for the end of all its threads; do not wait where one of them may wait for this thread."""
         if self._gate.is_ours and self.may_wait and not self._listener.runs_here:
             self._ended.wait()
             self._thread.join()

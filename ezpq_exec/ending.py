@@ -18,14 +18,15 @@ def abort(scheduler: Scheduler, now: float, *, gentle: bool = False) -> list[Com
     if scheduler.closed:
         return []
     scheduler.closing = scheduler.giving_up = True
-    scheduler.paused = True  # nothing is to start before all is said
+    scheduler.paused = True  # so that no job starts in between
     commands: list[Command] = []
     waiting = sorted(scheduler.backlog, key=lambda job: (job.priority, job.number))
     for job in waiting:
         if not job.announced:
             scheduler.withdraw(job)
             commands.append(scheduler.settle(job, verdicts.cancelled(), now))
-    told_to_run = [job for job in waiting if job.announced]  # taken back since, or to run again
+    # Those were taken back from a worker, or are to be tried again: they cannot be cancelled.
+    told_to_run = [job for job in waiting if job.announced]
     for job in (*told_to_run, *scheduler.running_jobs()):
         commands += [_gently(command, gentle) for command in scheduler.kill(job, now)]
     scheduler.paused = False

@@ -27,7 +27,7 @@ if TYPE_CHECKING or FuturesTimeoutError is builtins.TimeoutError:
     class _Timeout(builtins.TimeoutError):
         """What callers catch as a time-out."""
 
-else:  # Python 3.10 has two of them, and callers catch either
+else:  # pragma: no cover - Python 3.10 has two of them, and callers catch either
 
     class _Timeout(FuturesTimeoutError, builtins.TimeoutError):
         """What callers catch as a time-out, by either of its names."""
@@ -102,8 +102,8 @@ class MemoryLimitExceeded(JobError):
     """The job, with all that it had started, had more memory than its `memory_limit`.
 
     Attributes:
-        limit: what it might have had, in bytes.
-        peak: what it had when that was seen, in bytes.
+        limit: its `memory_limit`, in bytes.
+        peak: the memory that it had when this was noticed, in bytes.
         pid, stack, survivors: as `JobTimeout` has them.
     """
 
@@ -162,7 +162,7 @@ class LaneStopped(JobError):
         predecessor_name: its name.
         verdict: how it ended, as `JobInfo.to_dict()["verdict"]` has it; "skipped" where it was
             not run either.
-        first: the id of the job with which it began: the same, unless that was skipped.
+        first: the id of the first job that failed: the predecessor, unless that was skipped, too.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class RemoteError(JobError):
 
 
 class UnsupportedOption(ValueError):
-    """An option that this engine cannot honour: better no job than one that runs without it."""
+    """An option was asked for that the engine cannot honour. It is refused, never ignored."""
 
 
 class SharedClosed(ValueError):
@@ -208,4 +208,4 @@ class SharedClosed(ValueError):
 
 
 class ExecutorFull(queue.Full):
-    """As many jobs as `max_pending` allows are not done, and `submit` is not to wait, or may not."""
+    """There are `max_pending` jobs that are not done, and `submit` was not to wait, or could not."""

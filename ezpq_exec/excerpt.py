@@ -1,4 +1,4 @@
-"""A short, printable text of any value at all, for people to read: it is never more than asked for.
+"""A short, printable text of any value, for people to read, never longer than asked for.
 
 Values come from users' jobs. Their `repr` may raise, be megabytes long, or hold what no font, log
 or file can show.
@@ -10,7 +10,7 @@ import reprlib
 
 __all__ = ["excerpt", "printable"]
 
-_GREATEST = 10**40  # what has more digits is not converted: that takes long, or is refused
+_GREATEST = 10**40  # larger integers are not converted: Python takes long, or refuses
 
 
 def excerpt(value: object, length: int = 80) -> str:

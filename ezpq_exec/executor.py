@@ -12,7 +12,6 @@ from .checks import (
     check_callable,
     check_limit,
     check_setup,
-    check_timeout,
     check_workers,
 )
 from .configured import ConfiguredExecutor
@@ -21,7 +20,7 @@ from .engines.base import Engine
 from .engines.choice import choose
 from .engines.shared import Shared
 from .future import JobFuture
-from .options import Options
+from .options import Options, check_seconds
 from .stats import Stats
 
 __all__ = ["PriorityExecutor", "Stats"]
@@ -92,9 +91,9 @@ class PriorityExecutor(ControlledExecutor):
             initializer, initargs, max_tasks_per_child, relay_logs, max_worker_memory
         )
         places = check_limit(max_pending, when_full)
-        check_timeout("start_timeout", start_timeout)
+        start_timeout = check_seconds("start_timeout", start_timeout)
         if idle_timeout is not None:
-            check_timeout("idle_timeout", idle_timeout)
+            idle_timeout = check_seconds("idle_timeout", idle_timeout)
         if max_workers is not None:
             check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
@@ -102,11 +101,14 @@ class PriorityExecutor(ControlledExecutor):
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake
         self._options = Options()
         self._capabilities = parts.capabilities
-        # At exit it is `exits` that finishes the loop, and at the right moment.
+        # Not at the interpreter's exit: there, `exits` finishes the loop, at the right moment.
         weakref.finalize(self, self._loop.finish).atexit = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
-        """Have `fn(*args, **kwargs)` run; every argument is `fn`'s.
+        """Have `fn(*args, **kwargs)` run. All arguments are passed to `fn`.
+
+        Returns:
+            The job's future, at once.
 
         Raises:
             TypeError: `fn` is not callable.
@@ -153,7 +155,7 @@ class PriorityExecutor(ControlledExecutor):
         )
 
     def submitter(self, fn: Callable[P, T]) -> Callable[P, JobFuture[T]]:
-        """A `submit` for many calls of `fn`, which is packed once, and now.
+        """A `submit` for many calls of `fn`: `fn` is pickled only once, now.
 
         Raises:
             TypeError: `fn` is not callable.
@@ -174,7 +176,7 @@ class PriorityExecutor(ControlledExecutor):
                 objects, it finds the object. Its arrays are not copied, and are read-only.
 
         Returns:
-            The handle, of which `close()` or the end of a `with` block lets go of the memory.
+            The handle. Its `close()`, or the end of its `with` block, frees the memory.
 
         Raises:
             OSError: there is no memory for it.
@@ -187,7 +189,7 @@ class PriorityExecutor(ControlledExecutor):
         return Shared(obj)
 
     def options(self, **options: Any) -> ConfiguredExecutor:
-        """This executor with other terms for the jobs submitted through it; an `Executor` itself.
+        """A view of this executor, whose jobs are submitted with these options; an `Executor` itself.
 
         Args:
             priority: any number; lower runs first, equals in the order of submission. Default 100.
@@ -205,8 +207,9 @@ class PriorityExecutor(ControlledExecutor):
                 and `info.stderr`, the last 1 MiB of each. Default False: it goes where yours goes.
             context: a `contextvars.ContextVar`, or a tuple of them, that it is to find as they are
                 here. Threads find them all in any case. Default: none.
-            memory_limit: bytes that its worker and all processes below it may have; over it they
-                are killed, and its future raises `MemoryLimitExceeded`. None (default): no limit.
+            memory_limit: bytes that its worker and all processes below it may have. If they have
+                more, they are killed, and its future raises `MemoryLimitExceeded`. None (default):
+                no limit.
 
         Raises:
             TypeError, ValueError: there is no such option, or not with such a value.

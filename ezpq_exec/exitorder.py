@@ -1,4 +1,4 @@
-"""Who is called when the interpreter ends, and before whom.
+"""Callbacks at the interpreter's exit, and the order in which they are called.
 
 `threading._register_atexit` is concurrent.futures' own way to be called before non-daemon threads
 are joined. What was registered last is called first. The name was read in CPython 3.10 to 3.14.
@@ -15,19 +15,19 @@ _callbacks: list[Callable[[], object]] = []
 
 
 def call_at_exit(callback: Callable[[], object]) -> None:
-    """Have `callback` called; it must bear being called more than once.
+    """Have `callback` called at the exit, perhaps more than once.
 
     Raises:
-        RuntimeError: the end has begun.
+        RuntimeError: the exit has begun.
     """
     threading._register_atexit(callback)  # type: ignore[attr-defined]  # noqa: SLF001
     _callbacks.append(callback)
 
 
 def come_first() -> None:
-    """Have all of them called before what others have registered since."""
+    """Register all of them again, so that they come before what others have registered since."""
     for callback in _callbacks:
         try:
             threading._register_atexit(callback)  # type: ignore[attr-defined]  # noqa: SLF001
-        except RuntimeError:  # the end has begun, in the order that there is
+        except RuntimeError:  # the exit has begun: the order stays as it is
             return

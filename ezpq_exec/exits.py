@@ -30,7 +30,7 @@ class Finishing(Protocol):
         """Take no more, finish what there is; do not wait."""
 
     def abort(self) -> bool:
-        """As `finish`, but cancel and kill what can be; whether what runs could."""
+        """As `finish`, but cancel what waits and kill what runs; False if it cannot kill."""
 
     def join(self) -> None:
         """Wait until that is done."""
@@ -101,14 +101,14 @@ def _await(live: list[Finishing]) -> None:
 
 
 def _abort(live: list[Finishing]) -> list[Finishing]:
-    """End them all at once; those that will be over soon."""
+    """Abort all of them; returns those whose jobs are being killed, so that they end soon."""
     return [loop for loop in live if loop.abort()]
 
 
 def _was_interrupted() -> bool:
-    """Whether it is Ctrl-C that ends the program: the interpreter keeps what nobody caught.
+    """Whether Ctrl-C ends the program: the interpreter keeps the last exception that nobody caught.
 
-    At a prompt it keeps that, too, and goes on; so there it says nothing.
+    At a prompt it keeps it as well, but goes on. So there it tells nothing.
     """
     last = getattr(sys, "last_type", None)
     at_prompt = hasattr(sys, "ps1") or bool(sys.flags.interactive)
@@ -116,7 +116,7 @@ def _was_interrupted() -> bool:
 
 
 def _forget_in_child() -> None:
-    """A fork has none of the threads that its parent's loops are."""
+    """A fork does not have the threads of its parent's loops."""
     global _lock, _in_child
     _lock = threading.RLock()
     _in_child = None

@@ -1,4 +1,4 @@
-"""Packages that only some of what is here needs: imported when they are, or the error says how."""
+"""Optional packages: imported on first use. If one is missing, the error says what to install."""
 
 from __future__ import annotations
 

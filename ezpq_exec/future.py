@@ -1,4 +1,4 @@
-"""The future of a job: the stdlib's, and what is known of the job, and power over it."""
+"""`JobFuture`: the standard library's future, plus `info`, `kill` and `reprioritize`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JobFuture(LightFuture[T]):
     ('done', 'returned', (2, 5))
     """
 
-    # Of the class, for most never have their own.
+    # Set on the class, since most futures never have their own.
     _info: JobInfo | None = None
     _listeners: Sequence[Callable[[Future[T]], object]] = ()
     _starters: Sequence[Callable[[Any], object]] = ()
@@ -57,23 +57,24 @@ class JobFuture(LightFuture[T]):
 
     @property
     def info(self) -> JobInfo:
-        """All that is known of the job now. It does not wait."""
+        """All that is known of the job at this moment, as a `JobInfo`. It does not wait for the job."""
         if self._info is None:
-            if not self.done() or self._job.state is not State.DONE:  # the loop has yet to hear
+            if not self.done() or self._job.state is not State.DONE:  # or the loop has yet to hear
                 return self._owner.describe(self._job)
             exception = None if self.cancelled() else self.exception()
-            info = describe(self._job, started=None, wall=offset(), exception=exception)
-            if info.state is not State.DONE:  # cancelled, and its executor has yet to hear of it
-                return info
-            self._info = info
+            self._info = describe(self._job, started=None, wall=offset(), exception=exception)
         return self._info
 
     def cancel(self) -> bool:
-        """Take the job back, if it still waits; False if it runs or has ended."""
+        """Take the job back, if it still waits.
+
+        Returns:
+            True if it will never run; False if it runs or has ended.
+        """
         with self._condition:
             if not self._job.ahead or self.done():
                 return self._cancel()
-        if not self._owner.hold(self._job):  # its worker has begun it, though nobody heard yet
+        if not self._owner.hold(self._job):  # its worker has already begun it
             return False
         with self._condition:
             return self._cancel()
@@ -120,8 +121,14 @@ class JobFuture(LightFuture[T]):
             True if it will not end by itself: its future raises CancelledError or JobKilled.
             False if it has ended already, or runs where it cannot be killed (threads).
 
-        A finalizer may call this, too. Where it interrupts the executor itself, it cannot wait for
-        the decision, and the answer is what is known then.
+        A finalizer may call this, too. If it interrupts the executor itself, it cannot wait for the
+        decision; the answer is then what is known at that moment.
+
+        >>> import time
+        >>> from ezpq_exec import PriorityExecutor
+        >>> with PriorityExecutor(1) as ex:
+        ...     ex.submit(time.sleep, 3600).kill()
+        True
         """
         return self.cancel() or (not self.done() and self._owner.kill(self._job))
 
@@ -129,16 +136,23 @@ class JobFuture(LightFuture[T]):
         """Give a waiting job another priority; among equals it keeps the order of submission.
 
         Returns:
-            False if it no longer waits.
+            True if the job waits, under the new priority; False if it no longer waits.
 
         Raises:
             TypeError, ValueError: `priority` is not a number that compares.
+
+        >>> from ezpq_exec import PriorityExecutor
+        >>> with PriorityExecutor(1, engine="threads") as ex:
+        ...     ex.pause()
+        ...     future = ex.submit(abs, -1)
+        ...     (future.reprioritize(1), future.priority)
+        (True, 1)
         """
         rank = check_priority(priority)
         return not self.done() and self._owner.reprioritize(self._job, rank)
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """Have `fn(self)` called once the future is done; at once, and here, if it is."""
+        """Have `fn(self)` called when the future is done; at once, by this thread, if it is done."""
         super().add_done_callback(fn if self.done() else _Callback(fn))
 
     def add_listener(self, listener: Callable[[Future[T]], object]) -> None:
@@ -153,14 +167,14 @@ class JobFuture(LightFuture[T]):
         listener(self)
 
     def add_start_listener(self, listener: Callable[[Future[T]], object]) -> None:
-        """Have `listener(self)` called when the job begins; at once, and here, if it has begun.
+        """Have `listener(self)` called when the job begins; at once, by this thread, if it has begun.
 
         As with `add_listener`, it must be quick and safe: it runs on the thread that starts jobs.
         It is not called for a job that never begins, and once for one that is tried again.
         """
         with self._condition:
             under_way = self.running() or (self.done() and not self.cancelled())
-            # Of one that ran ahead of its turn, and ended in turn, nobody was told that it began.
+            # A job that was handed over ahead and is done has begun, though it was not announced.
             begun = under_way and (self._job.announced or self._job.ahead)
             if not begun:
                 self._starters = [*self._starters, listener]
@@ -174,16 +188,16 @@ class JobFuture(LightFuture[T]):
 
     @property
     def listeners(self) -> Sequence[Callable[[Future[T]], object]]:
-        """Those that are still to be called."""
+        """The listeners that are still to be called."""
         return self._listeners
 
     @property
     def owner(self) -> Owner:
-        """Whose job it is."""
+        """The loop that resolves it."""
         return self._owner
 
 
-# Neither of these holds the future that it is kept by: a cycle would keep results alive.
+# Neither of these refers to the future that keeps it: such a cycle would keep results alive.
 
 
 class _Callback:

@@ -1,4 +1,4 @@
-"""Whether jobs are taken, and if not, why not."""
+"""Whether an executor accepts jobs, and if not, why not."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if hasattr(os, "register_at_fork"):
 class Gate:
     """Open until it is shut, or broken, or the interpreter is about to exit.
 
-    Whoever passes holds `lock` until its job is posted, so that nothing is posted after the letter
-    that says that nothing will be.
+    A thread that submits holds `lock` until its job is posted. So no job is posted after the letter
+    which says that no more will come.
     """
 
     def __init__(self, places: Places | None = None) -> None:
@@ -44,7 +44,7 @@ class Gate:
             self.places.close()
 
     def break_down(self, cause: BaseException) -> None:
-        """As `shut`, because none could be run."""
+        """As `shut`, since no worker can be started: `check` raises a copy of `cause` from now on."""
         self.broken = cause
         if self.places is not None:
             self.places.close()

@@ -1,4 +1,4 @@
-"""What the loop makes of the records of those who hand jobs over, and fetch answers, by themselves."""
+"""Tells the scheduler of the jobs that submitting threads handed over by themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Handed"]
 
 
 class Handed:
-    """Tells the scheduler what the records say. On the loop's thread; nothing is on offer."""
+    """Tells the scheduler what the records say. On the loop's thread, while no slot is on offer."""
 
     def __init__(self, engine: Engine, scheduler: Scheduler, offers: Offers) -> None:
         self._engine = engine
@@ -44,7 +44,7 @@ class Handed:
         return [*commands, *self.fetched(record, now)]
 
     def fetched(self, record: Handover, now: float) -> list[Command]:
-        """Whether a thread has fetched the answer, or has given up; or it is still about it."""
+        """Tell the scheduler of an answer that a thread has fetched; if it has not, do nothing."""
         line = record.line
         if line is None or not (line.over or line.outcome):
             return []

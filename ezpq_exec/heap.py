@@ -17,7 +17,7 @@ __all__ = ["Entry", "Heap"]
 T = TypeVar("T")
 
 _ITEM = 3
-_FEW = 64  # dead entries that are not worth a rebuild
+_FEW = 64  # so many dead entries are not worth a rebuild
 
 
 # [rank, number, serial, item]: a list, since lists compare in C and are cheap to make. The serial

@@ -1,4 +1,4 @@
-"""What the loop makes of an engine's reports: which event each is, for the scheduler or others."""
+"""Turns each report of an engine into the event that it is for the scheduler, or for others."""
 
 from __future__ import annotations
 

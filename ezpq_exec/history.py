@@ -1,4 +1,4 @@
-"""How exceptions come after one another: what a traceback shows of them, from the last to the first.
+"""Chains the exceptions of a job's attempts, so that a traceback shows the earlier ones, too.
 
 Nothing here runs a user's code: links are read and written by `BaseException`'s own descriptors.
 """

@@ -1,4 +1,4 @@
-"""Whose worker has had nothing to do for so long that it may go."""
+"""`idle_timeout`: which workers have been idle for so long that they are to leave."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ class Inbox(Generic[T]):
     def __init__(self) -> None:
         self._items: deque[T] = deque()
         self._closed = False
-        self._bell = threading.Lock()  # free from when something is put until that is noticed
+        self._bell = threading.Lock()  # released when something is put, taken again by `take`
         self._bell.acquire()
 
     def put(self, item: T) -> None:
-        """Add an item; in vain once it is closed."""
+        """Add an item. After `close` it is dropped."""
         if not self._closed:
             self._items.append(item)
             self.ring()
@@ -51,7 +51,7 @@ class Inbox(Generic[T]):
             pass  # it has been rung, and not been noticed yet
 
     def take(self, timeout: float | None) -> list[T]:
-        """All that is there; if nothing is, what comes first within `timeout` seconds."""
+        """All items that are there. If there are none, wait up to `timeout` seconds for some."""
         if self._items:
             self._bell.acquire(blocking=False)
         else:
@@ -62,6 +62,6 @@ class Inbox(Generic[T]):
         return items
 
     def close(self) -> None:
-        """Keep nothing any more."""
+        """Drop all items, those to come as well."""
         self._closed = True
         self._items.clear()

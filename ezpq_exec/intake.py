@@ -23,7 +23,7 @@ __all__ = ["BoundedIntake", "Intake"]
 
 T = TypeVar("T")
 
-_PLAIN = (int, float, str, type(None))  # of these, a value with its type says all
+_PLAIN = (int, float, str, type(None))  # what can be compared without running users' code
 _MOST_TERMS = 256
 _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
 
@@ -36,7 +36,8 @@ class Intake:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._lanes = LaneTable()
-        # Those that were asked for lately; each with what it was derived from, which keeps its id.
+        # Options that were asked for lately. The key has the id of the options that they were
+        # derived from, so these are kept, too: no other object can get that id.
         self._known_terms: dict[Hashable, tuple[Options, Options]] = {}
         self._carries = carries_context(engine.capabilities)
 
@@ -47,7 +48,7 @@ class Intake:
             TypeError, ValueError: there is no such option, or not with such a value.
             UnsupportedOption: the engine cannot honour it.
         """
-        # With their types, for some that are equal are not the same: 1 is a priority, and True none.
+        # The types are part of the key, since equal values may differ: True == 1 is no priority.
         if not all(type(value) in _PLAIN for value in changes.values()):
             return self._checked(options, changes)
         key = (id(options), *[(name, type(value), value) for name, value in changes.items()])
@@ -92,7 +93,7 @@ class Intake:
         packed_function: Any,
     ) -> JobFuture[Any]:
         """Make a job of the parts of a call, and hand it to the loop."""
-        call = tuple.__new__(Call, parts)  # which does no more than that
+        call = tuple.__new__(Call, parts)  # as `Call(*parts)`, and faster
         error = payload = None
         try:
             if options.context:
@@ -103,7 +104,7 @@ class Intake:
                 self._engine.make_lasting(payload)
         except SharedClosed:
             raise
-        except Exception as failure:  # the user's objects', whose future is to tell
+        except Exception as failure:  # raised by the user's objects: the future raises it
             error = failure
         job = Job(number, call, options, payload, time.monotonic())
         if options.lane is not None:
@@ -114,7 +115,7 @@ class Intake:
         return future
 
     def _pack_within(self, options: Options, call: Call) -> Any:
-        """Pack a call together with what context variables are now; threads have that anyway."""
+        """Pack a call with the present values of context variables, unless its job has them anyway."""
         if self._carries:
             call = call._replace(function=Within(options.context, call.function))
         return self._engine.pack(call)
@@ -126,7 +127,7 @@ class Intake:
         try:
             packed = self._engine.pack_function(function)
         except Exception:
-            packed = None  # each future is to tell, in `submit`
+            packed = None  # each job's future will raise it: see `submit`
         return lambda *args, **kwargs: self.submit(options, function, args, kwargs, packed)
 
     def map(
@@ -148,7 +149,7 @@ class Intake:
         mapping.check(timeout, chunksize, buffersize)
         isolates = self._engine.capabilities.isolates
         if chunksize == "auto":
-            # Whether an item's exception is one of retry_on, only a job of its own can tell.
+            # With retry_on, each item must be a job: only so can it be tried again by itself.
             if isolates and not options.retry_on:
                 batch = batching.Batch(function, starred=len(iterables) != 1)
                 submit = self.for_function(options, batch)
@@ -164,7 +165,7 @@ class Intake:
 
 
 class BoundedIntake(Intake):
-    """As `Intake`, for as many jobs as there are places. A call is packed when it has its place."""
+    """As `Intake`, with a limit. A call is packed only when its job has a place."""
 
     def __init__(self, engine: Engine, loop: Desk, places: Places) -> None:
         super().__init__(engine, loop)
@@ -191,6 +192,6 @@ class BoundedIntake(Intake):
             parts = (function, args, kwargs or _NOTHING)
             return self._accept(number, options, parts, packed_function)
         except BaseException:
-            # Not taken, or else struck by Ctrl-C on its last steps: a job whose future nobody has.
+            # The job was not accepted; or Ctrl-C came at the last step, and nobody has its future.
             self._places.give_back(number)
             raise

@@ -21,7 +21,7 @@ __all__ = ["Call", "Job", "JobInfo", "Outcome", "Output", "State", "Verdict"]
 class State(enum.Enum):
     """Where a job is."""
 
-    __hash__ = object.__hash__  # a member is equal to itself alone, and Enum's is not in C
+    __hash__ = object.__hash__  # in C, unlike Enum's; members are equal only to themselves
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 
 
 class Output(Protocol):
-    """What was captured of a job, where it is kept until it is read."""
+    """What a job has written, if that was captured: kept somewhere until it is read."""
 
     def read(self) -> tuple[str, str]:
         """What was written to stdout and to stderr. Called once."""
@@ -86,44 +86,17 @@ class Job:
     """One job's record. The scheduler alone changes `state`; times are monotonic seconds."""
 
     __slots__ = (
-        "ahead",
-        "alarm",
-        "announced",
-        "args",
-        "attempt",
-        "called_off",
-        "condemned",
-        "cpu_time",
-        "ended",
-        "exitcode",
-        "function",
-        "future",
-        "held",
-        "host",
-        "kwargs",
-        "lane",
-        "lost_unbegun",
-        "max_rss",
-        "number",
-        "options",
-        "output",
-        "payload",
-        "pid",
-        "place",
-        "priority",
-        "processed",
-        "slot",
-        "started",
-        "state",
-        "submitted",
-        "verdict",
+        *("ahead", "alarm", "announced", "args", "attempt", "called_off", "condemned"),
+        *("cpu_time", "ended", "exitcode", "function", "future", "held", "host", "kwargs"),
+        *("lane", "lost_unbegun", "max_rss", "number", "options", "output", "payload", "pid"),
+        *("place", "priority", "processed", "slot", "started", "state", "submitted", "verdict"),
     )
 
     def __init__(
         self, number: int, call: Call, options: Options, payload: Any, submitted: float
     ) -> None:
         self.number = number
-        self.function, self.args, self.kwargs = call  # not as one, which is an object more to keep
+        self.function, self.args, self.kwargs = call  # so that the `Call` itself is not kept
         self.options = options
         self.priority = options.priority
         self.payload = payload  # the call as the engine takes it; dropped once settled
@@ -131,12 +104,12 @@ class Job:
         self.state = State.WAITING
         self.verdict: Verdict | None = None
         self.future: JobFuture[Any] | None = None  # dropped once settled
-        self.lane: Lane | None = None  # left once it is settled and in no slot
+        self.lane: Lane | None = None  # None again when it is settled and in no slot
         self.place: Entry | None = None  # in the backlog
         self.alarm: Entry | None = None  # among the deadlines
         self.ahead = False  # in a worker's queue, behind another job
-        self.held = False  # not to be put there
-        self.called_off = False  # its future was cancelled by whoever has it
+        self.held = False  # it must not be put into a worker's queue (again)
+        self.called_off = False  # its future was cancelled by the user
         self.announced = False  # its future was told that it runs
         self.condemned: Verdict | None = None  # why it is being killed
         self.lost_unbegun = 0  # workers that died with it in hand, unbegun
@@ -157,7 +130,7 @@ class Job:
 
     @property
     def stands_ahead(self) -> bool:
-        """Whether it is in a worker's queue, as far as the loop knows; one that is over stays marked."""
+        """Whether it is in a worker's queue, as far as the loop knows; `ahead` alone stays true later."""
         return self.ahead and self.state is State.WAITING
 
     @property
@@ -182,12 +155,26 @@ def function_name(function: object) -> str:
 
 @dataclass(frozen=True)
 class JobInfo:
-    """All that is known of a job at one moment.
+    """All that is known of a job at one moment. Of a job tried again, it is the latest attempt's.
 
-    Times are aware datetimes, None until they come; `waited`, `runtime` and `cpu_time` are in
-    seconds, `max_rss` is the worker's peak so far in bytes. `host` is where it ran, if elsewhere, as
-    with Dask. Of a job tried more than once, all is of its latest attempt; `attempt` counts from 1,
-    0 before the first. `stdout`, `stderr`: the ends of what it wrote, if captured, else None.
+    Attributes:
+        id, name, function, args, kwargs, priority, lane, timeout, retries: as it was submitted;
+            `timeout` in seconds.
+        state: whether it waits, runs or is done.
+        verdict: how it ended; None until then.
+        submitted, started, ended, processed: when it was submitted, began, and ended, and when its
+            future was resolved; aware datetimes in UTC, None until then.
+        waited, runtime: seconds from its submission to its start, and from there to its end.
+        cpu_time: seconds of CPU time, or None.
+        max_rss: the worker's peak memory so far, in bytes, or None.
+        worker: the number of its slot.
+        pid: the process that runs it, or ran it.
+        host: where that is, if elsewhere, as with Dask.
+        attempt: which attempt it is, from 1 on; 0 before the first.
+        exitcode: 0 if it returned, 1 if it raised; if its process ended, that one's exit code, or
+            minus the number of the signal that ended it.
+        exception: what its future raises, if anything.
+        stdout, stderr: the ends of what it wrote, if captured, else None.
     """
 
     id: int
@@ -245,7 +232,7 @@ def describe(
         started: when a running job began, where the caller knows it sooner than the record.
         wall: what to add to a monotonic time to get one since the epoch, in seconds.
         exception: what the job's future raises.
-        is_told: its future is done, if the job is. If not, it is described as it was before.
+        is_told: False if the job is done but its future is not yet; then it is described as before.
     """
 
     def at(moment: float | None) -> datetime | None:
@@ -291,10 +278,10 @@ def describe(
 
 
 def _state_of(job: Job, *, is_told: bool) -> State:
-    """Where it is, as far as its future knows."""
+    """Its state as its future shows it, which may be behind the scheduler's, or ahead of it."""
     state = job.state
     if state is State.DONE and not is_told:
         state = State.WAITING if job.slot is None else State.RUNNING
     if state is State.WAITING and job.announced and job.place is None:
-        state = State.RUNNING  # so its submitter has seen to, of which the loop has yet to hear
+        state = State.RUNNING  # the thread that submitted it has started it; the loop will hear
     return state

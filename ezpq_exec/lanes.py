@@ -18,13 +18,13 @@ from .jobs import Job, Verdict
 
 __all__ = ["Lane", "Mishap", "mishap_of"]
 
-# Who was cancelled leaves the lane as if it had never come; whoever is left when no worker can be
-# started hears of that, and not of others.
+# A cancelled job leaves the lane as if it had never been there. If no worker can be started, all
+# jobs fail for that reason, and not because of their predecessors.
 _NO_MISHAP = (Verdict.RETURNED, Verdict.CANCELLED, Verdict.BROKEN)
 
 
 class Mishap(NamedTuple):
-    """A job that did not succeed; `first`: the one with which it began, if it was skipped."""
+    """A job that did not succeed. `first`: if it was skipped, the failed job that caused it."""
 
     number: int
     name: str
@@ -51,10 +51,10 @@ class Lane:
         self.key = key
         self._hash = hash(key)
         self.head: Job | None = None  # who is next; in the backlog's own heap
-        self.holder: Job | None = None  # who is under way, or waits to hear what becomes of it
+        self.holder: Job | None = None  # the job that runs, or that is still to be settled
         self.behind: Heap[Job | Mishap] | None = None
-        self.mishap: Mishap | None = None  # the latest turn's, if it did not succeed
-        self.changed = False  # it is to be looked who is next
+        self.mishap: Mishap | None = None  # the last job, if it did not succeed
+        self.changed = False  # `Backlog.advance` has to find out who is next
 
     def __hash__(self) -> int:
         return self._hash
@@ -66,6 +66,6 @@ class Lane:
 
     @property
     def is_empty(self) -> bool:
-        """Whether a job that comes is next, whatever it is."""
+        """Whether any job that comes now is next at once."""
         nobody = self.head is None and self.holder is None and not self.behind
         return nobody and self.mishap is None

@@ -25,8 +25,8 @@ class LaneTable:
     """
 
     def __init__(self) -> None:
-        # References compare as what they refer to while that lives, and by identity from then on;
-        # so when a lane is gone, its own is taken out without a look at any key.
+        # A weak reference compares as its object does while that lives, and by identity afterwards.
+        # So the reference of a lane that is gone is removed without comparing any key.
         self._references: dict[weakref.ref[Lane], weakref.ref[Lane]] = {}
         references = self._references
 
@@ -40,7 +40,7 @@ class LaneTable:
         return len(self._references)
 
     def lane(self, key: Hashable) -> Lane:
-        """The lane of `key`, for whoever keeps it; whatever the key's own code raises, it raises."""
+        """The lane of `key`, which lives as long as the caller keeps it. Raises what the key's code raises."""
         fresh = Lane(key)
         reference = weakref.ref(fresh, self._forget)
         with self._lock:

@@ -30,8 +30,8 @@ class Ledger:
     def __init__(self, places: int, max_size: int, *, keeps: bool) -> None:
         self._lock = threading.RLock()  # guards all that follows; re-entrant, for finalizers
         self._waiting: dict[int, Record] = {}
-        # Those of them that have begun while all places were taken: a job keeps its place until
-        # it is completed, its callback called and its row written.
+        # Waiting jobs that have begun while all places were taken: a job keeps its place until its
+        # callback was called and its row was written.
         self._entering: dict[int, Record] = {}
         self._working: dict[int, Record] = {}
         self._completed: list[tuple[Any, int, dict[str, Any]]] = []  # a heap
@@ -64,7 +64,7 @@ class Ledger:
             self._waiting[record.id] = record
 
     def withdraw(self, record: Record) -> None:
-        """Take a job out that the executor would not take."""
+        """Take out a job that the executor did not accept."""
         with self._lock:
             if record.id is not None and self._waiting.pop(record.id, None) is not None:
                 self.submitted -= record.id == self.submitted
@@ -79,7 +79,7 @@ class Ledger:
                 self._admit()
 
     def complete(self, record: Record, rank: Any) -> None:
-        """A job is through with everything."""
+        """A job has ended, its callback was called, and its row was written."""
         number = record.id
         if number is None:
             return

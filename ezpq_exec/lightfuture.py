@@ -1,4 +1,4 @@
-"""A stdlib future that is next to nothing until somebody waits, and then may fetch its own answer.
+"""A stdlib future that takes little memory until somebody waits, and may then fetch its own answer.
 
 The stdlib's makes a Condition as it begins; this one does when it is first asked for. Where the job
 was handed over by the very thread that submitted it, and nobody has asked for the condition since,
@@ -58,14 +58,14 @@ class _ListLater:
 class LightFuture(Future[T]):
     """The future of a job, as far as waiting for it goes. `JobFuture` is all of it."""
 
-    # Of the class, for most never have their own.
+    # Set on the class, since most futures never have their own.
     _handover: Handover | None = None
     _was_alone: bool | None = None  # None: it was not handed over
     _lazy_condition: SharedCondition | None = None
-    _refused = False  # it was cancelled, and those who wait were told
+    _refused = False  # it was cancelled, and whoever waits for it was told so
 
     def __init__(self, job: Job, owner: Owner) -> None:
-        # Not Future.__init__: what that sets is of the class here, or made when it is asked for.
+        # Future.__init__ is not called: what it sets is on the class, or made when asked for.
         self._job = job
         self._owner = owner
 
@@ -76,7 +76,7 @@ class LightFuture(Future[T]):
         return self._lazy_condition or self._make_condition()
 
     def _make_condition(self) -> SharedCondition:
-        """Somebody asks for it who is the first, or the first since it was handed over."""
+        """Make it: somebody asks for it, for the first time, or for the first time since `handed_over`."""
         with SharedCondition.lock():
             condition = self._lazy_condition
             if condition is not None:
@@ -88,7 +88,7 @@ class LightFuture(Future[T]):
 
     def done(self) -> bool:
         """Whether it has a result, raises something, or was cancelled."""
-        # Without a condition, nothing has been done to it; unless a thread is to fetch the answer.
+        # Nothing has happened to it if it has no condition, unless a thread may fetch the answer.
         is_known = self._lazy_condition is not None or self._handover is not None
         return is_known and super().done()
 
@@ -126,10 +126,10 @@ class LightFuture(Future[T]):
         """The job was handed over by the thread that submits it, which knows this future alone."""
         self._handover = record
         self._was_alone = False
-        self._lazy_condition = None  # who asks for it next is somebody else
+        self._lazy_condition = None  # so it is noticed when somebody else asks for it
 
     def resolve_alone(self, value: T) -> bool:
-        """Resolve, on the thread that waits; False if another is to, as somebody else waits too."""
+        """Resolve it on the thread that waits. False if somebody else waits, too: then the loop does."""
         with SharedCondition.lock():
             if self._lazy_condition is not None or self._job.condemned is not None:
                 return False
@@ -139,7 +139,7 @@ class LightFuture(Future[T]):
         return True
 
     def resolve(self, value: T) -> None:
-        """As `set_result`; and if nobody waits by now, nobody will."""
+        """As `set_result`, at less cost where nobody has ever waited."""
         with SharedCondition.lock():
             if self._lazy_condition is None:  # so there is no callback either, and it is not done
                 self._result = value
@@ -159,7 +159,7 @@ class LightFuture(Future[T]):
         return not self._refused
 
     def was_resolved_alone(self) -> bool:
-        """Whether it was resolved like that; if not, it will not be any more."""
+        """Whether `resolve_alone` has resolved it. If not, it can no longer do so."""
         if self._was_alone is None:
             return False
         with SharedCondition.lock():

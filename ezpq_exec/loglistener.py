@@ -23,15 +23,15 @@ from .reports import Said
 
 __all__ = ["LogListener"]
 
-MOST_LEFT = 4 * 1024 * 1024  # bytes of a slot's that may wait for the handlers
-EACH = 1024  # bytes that a record takes here besides its own
+MOST_LEFT = 4 * 1024 * 1024  # bytes from one slot that may wait for the handlers
+EACH = 1024  # bytes of memory that each record takes besides its text
 
 _registries: dict[str, dict[Any, Any]] = {}  # which warnings were shown, by file
 _stand_ins: dict[tuple[str, ...], type[Warning]] = {}
 
 
 class LogListener:
-    """Takes what engines report of it.
+    """Takes the log records and warnings that an engine reports.
 
     Args:
         name: of the courier's thread.
@@ -50,7 +50,7 @@ class LogListener:
         self._unheard: set[int] = set()
 
     def take(self, said: Said, job: Job | None) -> None:
-        """Have it logged, and if too much is left, that slot not listened to for a while."""
+        """Have it logged. If too much is waiting, stop listening to that slot for a while."""
         with self._lock:
             self._left[said.slot] += len(said.body) + EACH
             is_too_much = self._left[said.slot] > MOST_LEFT
@@ -97,7 +97,7 @@ class LogListener:
 
 
 def _handle(said: Said, job: Job | None) -> None:
-    """Log a record as if the one who logged it were in this process."""
+    """Log a record as if it had been logged in this process."""
     fields, others = pickle.loads(said.body)  # noqa: S301
     logger = logging.getLogger(None if fields["name"] == "root" else fields["name"])
     if not logger.isEnabledFor(fields["levelno"]):  # the level has changed since it was sent
@@ -127,16 +127,17 @@ def _warn(text: str, kinds: tuple[str, str, str], where: tuple[str, int, str | N
     except Exception:  # the user's class, which wants other arguments
         category = _stand_in(*kinds)
         message = category(text)
+    registry = _registry(filename, module)
+    if module is None:  # for which CPython would show nothing
+        module = filename.removesuffix(".py")
     try:
-        warnings.warn_explicit(
-            message, category, filename, lineno, module, _registry(filename, module)
-        )
-    except Warning:  # it is to be an error, but there is nobody to raise it for
+        warnings.warn_explicit(message, category, filename, lineno, module, registry)
+    except Warning:  # the filters make it an error, but no caller is there to get it
         warnings.showwarning(message, category, filename, lineno)
 
 
 def _registry(filename: str, module: str | None) -> dict[Any, Any]:
-    """Where it is noted what was shown: with the module, if that is loaded here, too."""
+    """The registry of shown warnings: that of the module, if it is loaded here, too."""
     home = sys.modules.get(module or "")
     if home is not None and getattr(home, "__file__", None) == filename:
         registry: dict[Any, Any] = vars(home).setdefault("__warningregistry__", {})

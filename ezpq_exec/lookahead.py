@@ -8,9 +8,9 @@ as anybody is told; and they are taken back before anything is decided that coul
 - when another slot is idle and nothing else waits;
 - when the job before them takes longer than expected.
 
-So whatever the rest of the scheduler decides, it decides as if there were no such thing. One thing
-can be seen: the worker goes on while jobs are taken back, and may take one from between two others.
-So among jobs of microseconds, one may begin up to `DEPTH` places early.
+So the rest of the scheduler decides as if no job were ever handed over early. One thing can be
+seen: while jobs are taken back, the worker goes on, and may take one from between two others. So
+among jobs of microseconds, one may begin up to `DEPTH` places early.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .slots import Phase, Slot
 
 __all__ = ["Lookahead"]
 
-# Jobs in a worker's queue, to bridge the time until the loop's next turn: as many as take so long
-# together as `FEW` of those that are only just quick.
+# How many jobs a worker's queue has, to bridge the time until the loop's next turn: DEPTH at most,
+# and no more than take as long together as FEW of the slowest that still count as quick.
 FEW, DEPTH = 8, 32
-MORE = 2  # by so many that goes up with each turn in which none is taken back; else it is halved
-# Seconds for which jobs may stand behind another, at least; else so many times what the last one took.
+MORE = 2  # added to the limit of all queues in each turn; taking jobs back halves that limit
+# How long jobs may stand behind another: PATIENCE seconds, or TIMES as long as the last job took.
 PATIENCE, TIMES = 0.002, 8
 
 
@@ -37,7 +37,7 @@ class Lookahead(Attempts):
     """The part of the scheduler that hands jobs over ahead of their turn, and takes them back."""
 
     _least_urgent: Any = None  # the worst priority among those queued
-    # At a worker, for now: to take back what was hardly sent costs more than it gains.
+    # The present limit of each queue: to send jobs and take them back costs more than it gains.
     _most = DEPTH
 
     def look_ahead(self, now: float) -> list[Queue]:
@@ -85,7 +85,10 @@ class Lookahead(Attempts):
         return not self._ahead or job.priority >= self._least_urgent
 
     def recall_all(self) -> list[Recall]:
-        """Take everything back, for something is to be decided; what was left last time has begun."""
+        """Take all queued jobs back, since something is to be decided.
+
+        Jobs that could not be taken back last time have begun; they are not asked for again.
+        """
         fresh = [slot for slot in self._ahead.values() if slot.is_fresh]
         if fresh:
             self._most //= 2
@@ -111,7 +114,7 @@ class Lookahead(Attempts):
             self._forget_if_empty(slot)
         self._recalling.discard(index)
         if self._recalling:
-            return commands  # the best may be among those that are still to come
+            return commands  # the best job may be among those that are still to come back
         return commands + self.dispatch(now)
 
     def _take_back(self, job: Job, slot: Slot, now: float) -> list[Command]:
@@ -124,7 +127,7 @@ class Lookahead(Attempts):
         return self.wait_again(job, now)
 
     def overdue(self, slot: Slot, now: float) -> list[Command]:
-        """Jobs have stood behind others for a while: behind the same one, perhaps."""
+        """Jobs have waited in the queue of `slot` for a while: take them back if it is at the same job."""
         if not slot.ahead or slot.job is None:
             return []
         if slot.since == slot.job.number:
@@ -134,7 +137,7 @@ class Lookahead(Attempts):
         return []
 
     def succeed(self, slot: Slot, outcome: Outcome) -> Command | None:
-        """The job of `slot` has ended: is its worker already at the next? Then begin that."""
+        """The job of `slot` has ended. If others stood behind it, its worker has begun the next."""
         if self.queues:
             self.feed(slot, outcome)
         return self._begin(slot) if slot.ahead else None
@@ -149,7 +152,7 @@ class Lookahead(Attempts):
             self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:
-        """A job that stood behind that of `slot` has ended before it, where workers share a queue."""
+        """A job that stood behind that of `slot` ended first: so it may be where workers share a queue."""
         job = _find(slot, number)
         if job is None:
             return []
@@ -158,7 +161,7 @@ class Lookahead(Attempts):
         return [begin, *self.conclude(job, outcome, now)]
 
     def strayed(self, index: int, number: int, loss: Loss | None, now: float) -> list[Command]:
-        """One of the jobs that a slot was given is lost; or (None) something there is to be had back."""
+        """One of the jobs of a slot is lost. If `loss` is None, jobs can be taken back there, and are."""
         if loss is None:
             self._recalling.add(index)
             return [Recall(index)]
@@ -183,7 +186,7 @@ class Lookahead(Attempts):
         return Begin(self.begin_next(slot))
 
     def begin_next(self, slot: Slot) -> Job:
-        """As `_begin`, where nobody need be told, since it has ended, too."""
+        """As `_begin`, without the command: the job has ended, too, so nobody need be told."""
         job = slot.job = slot.ahead.popleft()
         self._set_running(job, slot)
         return job
@@ -211,15 +214,15 @@ class Lookahead(Attempts):
         return commands
 
     def spread(self) -> list[Command]:
-        """Where a slot is idle and nothing else waits, take back what stands behind others."""
+        """If a slot is idle and nothing else waits, take back queued jobs, so that it can run one."""
         if self._ahead and self.slots.idle and not self.backlog.eligible and not self.paused:
             return [*self.recall_all()]
         return []
 
     def make_way(self, job: Job) -> list[Command]:
-        """`job` has ended: take back what is less urgent than who waits now because of that.
+        """The end of `job` may make another job eligible: take back queued jobs that are less urgent.
 
-        It may be the next of its lane, or the job itself, which is to be tried again.
+        That job is the next of its lane, or `job` itself, which is to be tried again.
         """
         if not self._ahead or (job.options.may_be_queued and job.lane is None):
             return []
@@ -240,7 +243,7 @@ def _in_turn(rooms: list[tuple[Slot, int]]) -> list[Slot]:
 
 
 def is_simple(job: Job, slot: Slot, number: int) -> bool:
-    """Whether the end of `job`, if it is that of `number`, concerns none but the next in `slot`."""
+    """Whether `job` is that of `number`, and its end only means that the next in `slot` has begun."""
     return bool(
         job.number == number
         and slot.ahead
@@ -264,5 +267,5 @@ def _takes_more(slot: Slot) -> bool:
 
 
 def _can_be_queued(job: Job) -> bool:
-    """A job on terms of its own is handed over in its turn, and nothing stands behind it."""
+    """Whether `job` may be queued, and others behind it; not if it has a timeout, a lane and so on."""
     return job.options.may_be_queued and not job.held

@@ -50,14 +50,14 @@ from .settling import HOLD, Settling
 
 __all__ = ["Loop"]
 
-NAP = 0.01  # seconds, while threads fetch their answers by themselves, and leave records of it
-LONGEST_SLEEP = 24 * 3600.0  # seconds: what every way of waiting can take
+NAP = 0.01  # seconds: the longest sleep while threads fetch answers themselves and leave records
+LONGEST_SLEEP = 24 * 3600.0  # seconds, which no system's wait refuses
 
 _log = logging.getLogger("ezpq_exec")
 
 
 class Loop:
-    """Runs an executor. It holds no reference to that, so that it can be dropped."""
+    """Runs an executor. It has no reference to the executor, which can thus be dropped and collected."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Loop:
         self._settling = Settling(self._resolver.settle)
         self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
-        self._questions: set[Question] = set()  # to which there is no answer yet
+        self._questions: set[Question[Any]] = set()  # to which there is no answer yet
         self._done = False
         self._gate = Gate(places)
-        # Its end. To be awaited before the thread: CPython up to 3.12 takes a thread for ended when
-        # Ctrl-C strikes its `join`.
+        # Set at its end, and awaited before the thread is joined: if Ctrl-C interrupts a `join`,
+        # CPython up to 3.12 takes the thread for ended.
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-loop")
         self._thread.start()
@@ -93,7 +93,7 @@ class Loop:
         self._mail.post((event, *args))
 
     def post_next(self, event: Callable[..., list[Command]], *args: Any) -> None:
-        """As `post`, on the loop's own thread: once what is under way now has been heard."""
+        """As `post`, from the loop's own thread: for the next turn."""
         self._later.append((event, *args))
 
     def tell(self, event: Callable[..., list[Command]], *args: Any) -> None:
@@ -145,7 +145,7 @@ class Loop:
         self._queue(self._scheduler.look_ahead(now))
 
     def _sleep(self) -> Iterable[Report]:
-        """Sleep until something happens; what is known is settled, or soon; all slots are on offer."""
+        """Offer idle slots, resolve futures unless they may wait, and sleep until something happens."""
         timeout = None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
@@ -167,7 +167,7 @@ class Loop:
         return reports
 
     def _may_hold(self) -> bool:
-        """Whether what is known can wait for what comes next: jobs wait, and quick ones end."""
+        """Whether futures may be resolved later, together with others that are about to follow."""
         may_grow = self._settling.may_grow and self._scheduler.backlog.eligible > 0
         return may_grow and self._settling.may_wait(time.monotonic())
 
@@ -194,14 +194,14 @@ class Loop:
             return []
         self._offers.naps = True
         with self._gate.lock:
-            pass  # whoever had begun a record has gone on: they are complete
+            pass  # a thread that was at a record has let go of the lock: all records are complete
         commands: list[Command] = []
         for recall in self._scheduler.recall_all():
             commands += self._recall(recall.slot)
         return commands + self._handed.read(now)
 
     def _obey(self, commands: list[Command]) -> None:
-        """Obey, and whatever follows from that; futures are resolved before the loop sleeps."""
+        """Obey these commands, and those that follow from them; futures are resolved later."""
         for command in commands:  # which grows meanwhile
             if type(command) is Settle:
                 self._settling.add(command)
@@ -218,7 +218,7 @@ class Loop:
         if not commands:
             return
         with SharedCondition.lock():
-            pass  # whoever had found, under it, that a job was not queued has gone on
+            pass  # a thread that, under it, has seen a job as not queued has cancelled it by now
         queue = self._engine.queue
         for slot, job in commands:
             if job.called_off or not queue(slot, job.number, job.payload):
@@ -261,8 +261,8 @@ class Loop:
             return []
         try:
             self._engine.run_on_terms(slot, job.number, job.payload, job.options)
-        except OSError as failure:  # out of descriptors, or of room: its future is to tell
-            # Without its frames, which would keep the job's arguments, and themselves, in memory.
+        except OSError as failure:  # out of descriptors, or of memory: the job fails with that
+            # Without the traceback, whose frames would keep the job's arguments in memory.
             outcome = Outcome(Verdict.RAISED, failure.with_traceback(None))
             return self._scheduler.finished(slot, job.number, outcome, True, time.monotonic())
         return []
@@ -271,7 +271,7 @@ class Loop:
         """Fail every job that is left, answer whoever asks, and let go of every worker."""
         broken = BrokenExecutor(f"the executor failed: {failure!r}")
         broken.__cause__ = failure
-        with self._gate.lock:  # whoever comes later sees it; whoever came sooner has a future
+        with self._gate.lock:  # no thread is in the midst of a submission now
             self._gate.break_down(broken)
         self._mail.wake_up()
         answer = partial(self._answer_all, broken)
@@ -280,7 +280,7 @@ class Loop:
             wreck.settle_all(self, self._scheduler, decided, self._resolver, broken)
             if not self._done:
                 wreck.end(self._engine, self._mail, answer)
-        except Exception:  # what is left of it is killed when this process ends, at the latest
+        except Exception:  # its processes are killed when this process ends, at the latest
             _log.critical("the loop failed, and its engine did not end", exc_info=True)
         self._done = True
         answer()
@@ -288,6 +288,6 @@ class Loop:
         self._listener.close()
 
     def _answer_all(self, broken: BaseException) -> None:
-        """Answer all questions: it is not known which of them have been lost."""
+        """Answer all open questions, as some may be in no list any more."""
         for question in list(self._questions):
             question.put_last(time.monotonic(), broken)

@@ -14,10 +14,10 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """Any thread posts, one reads. No letter is left lying while the reader sleeps.
 
-    The reader says that it sleeps, and then looks for letters once more: one that came before is
-    seen then, and whoever posts later finds it asleep, and wakes it. Only the reader takes that
-    back; so a poster who is struck by an exception before it rings leaves the next one to ring. Each
-    sleep is an object of its own, by which those who post know whether somebody has rung already.
+    The reader first says that it sleeps, and then looks for letters once more. So it sees a letter
+    that came before; and a thread that posts later finds it asleep, and wakes it. Only the reader
+    says that it is awake. So if an exception stops a thread between posting and waking, the next
+    thread wakes the reader. Each sleep is an object of its own, so that it is rung for only once.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:

@@ -30,7 +30,7 @@ class Chunked:
 
 
 def check_wait(timeout: object) -> None:
-    """Raise TypeError or ValueError unless `timeout` says for how long to wait, if not for ever."""
+    """Raise TypeError or ValueError unless `timeout` is a number of seconds, or None."""
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
@@ -64,7 +64,7 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[tuple[list[Any]]]:
 
 
 def flatten(lists: Iterator[list[Any]]) -> Iterator[Any]:
-    """The items of the lists, none of which is kept longer than needed."""
+    """Give the items of the lists one by one, and keep none of them."""
     for items in lists:
         items.reverse()
         while items:
@@ -88,7 +88,7 @@ def results(
     futures: deque[Future[Any]] = deque()
     try:
         futures.extend(submit(*args) for args in itertools.islice(remaining, buffersize))
-    except BaseException:  # the items' own, Ctrl-C, or no room: nobody will ask for the results
+    except BaseException:  # raised by the items, or by `submit`: nobody will ask for the results
         for future in futures:
             future.cancel()
         raise

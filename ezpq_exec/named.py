@@ -1,7 +1,7 @@
-"""Functions that go by name, as pickle has it: they are packed once, and looked up once.
+"""Functions that pickle by name: each is pickled once, and looked up once, for all its calls.
 
-Pickle looks a function up by its module and name for each call, on both sides. Here it is looked up
-anew only if what the name stood for is another object now; so the outcome is the same.
+Pickle looks a function up by its module and name for each call, on both sides. Here that is done
+again only if the name has come to stand for another object, so the outcome is the same.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 __all__ = ["load", "packed"]
 
-MOST = 64  # functions that are remembered; then it begins anew
+MOST = 64  # functions that are remembered; when there are more, all are forgotten
 
-_packed: dict[Any, bytes] = {}  # in whoever submits: by function
-_loaded: dict[bytes, Any] = {}  # in a worker: by pickle
+_packed: dict[Any, bytes] = {}  # where calls are submitted: the pickle of each function
+_loaded: dict[bytes, Any] = {}  # in a worker: the function of each pickle
 
 
 def packed(function: Callable[..., Any], protocol: int) -> bytes | None:
@@ -55,7 +55,7 @@ def load(data: bytes) -> Any:
 
 
 def _goes_by_name(function: Any) -> bool:
-    """Whether it is what its module has under its name; in `__main__`, nothing goes by that."""
+    """Whether its module has it under its name. In `__main__` this does not count."""
     if type(function) is not FunctionType and type(function) is not BuiltinFunctionType:
         return False
     name = function.__module__

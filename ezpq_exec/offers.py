@@ -5,8 +5,8 @@ record, then takes a slot and hands its job over. If it then waits for the resul
 answer itself where the engine has a line for that, and puts the slot on offer again. The loop reads
 the records when something wakes it. While it is awake nothing is on offer.
 
-Such a thread may be struck by an exception at any point (Ctrl-C). The record is there before
-anything is done, and each step adds to it, so the loop finds out how far it came.
+An exception (Ctrl-C) may stop such a thread at any point. The record is there before anything is
+done, and each step adds to it. So the loop finds out how far the thread came.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Handover:
     """The record of a job that a submitting thread may have handed over by itself.
 
     Attributes:
-        taken: the slot, if one was taken.
-        sent: something, if the job was sent there.
-        free: where the slot came from.
+        taken: the slot, as a list of one; empty if none was taken.
+        sent: not empty if the job was sent there.
+        free: the slots on offer from which it was taken.
         claimed: a thread has set out to fetch the answer.
-        line: where it waits for that.
-        read: the loop knows of it; what comes later it is to be told.
+        line: where that thread waits.
+        read: the loop has read this record, so that what comes later must be posted to it.
     """
 
     __slots__ = ("claimed", "free", "job", "line", "read", "sent", "taken")
@@ -56,7 +56,7 @@ class Offers:
         self._engine = engine
         self._free: deque[int] = deque()
         self._records: deque[Handover] = deque()
-        self.naps = False  # the loop will look at the records soon, whoever wakes it or not
+        self.naps = False  # the loop will soon read the records, even if nobody wakes it
 
     def put(self, slots: Iterable[int]) -> None:
         """Offer these slots; the loop is about to sleep."""
@@ -78,7 +78,7 @@ class Offers:
         return bool(self._records)
 
     def read(self) -> list[tuple[Handover, bool]]:
-        """The records, oldest first, each with whether a later one has the same slot."""
+        """The records, oldest first; with each, whether a later record has the same slot."""
         records = []
         while self._records:
             records.append(self._records.popleft())
@@ -91,10 +91,10 @@ class Offers:
         return read
 
     def take(self, job: Job) -> Handover:
-        """Hand a job over to a slot on offer, if there is one; the record says how far that came.
+        """Hand a job over to a slot on offer, if there is one. The record says how far that came.
 
-        Wherever an exception strikes, what was done is recorded: taking and sending are one call
-        each, which C code carries out with its record.
+        Taking the slot and noting it are one call in C, and so are sending the job and noting that.
+        So the record is right wherever an exception interrupts.
         """
         record = Handover(job)
         self._records.append(record)

@@ -1,4 +1,4 @@
-"""The terms on which jobs run, each checked as soon as it is said."""
+"""`Options`: the terms on which jobs run. Each is checked as soon as it is given."""
 
 from __future__ import annotations
 
@@ -11,23 +11,37 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["DEFAULT_PRIORITY", "Options", "check_bytes", "check_priority"]
+__all__ = ["DEFAULT_PRIORITY", "Options", "check_bytes", "check_priority", "check_seconds"]
 
 DEFAULT_PRIORITY = 100
 
 
-def _seconds(name: str, value: object) -> float | None:
-    if value is None:
-        return None
+def check_seconds(name: str, value: object, *, or_none: bool = False) -> float:
+    """`value` as a number of seconds, more than 0. `or_none`: what the error says of None.
+
+    Raises:
+        TypeError, ValueError: it is no such number.
+
+    >>> check_seconds("start_timeout", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: start_timeout must be more than 0 seconds, not 0
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+        wanted = "a number of seconds or None" if or_none else "a number of seconds"
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
     try:
         seconds = float(value)
     except OverflowError:
         seconds = math.inf
     if not seconds > 0:
-        raise ValueError(f"{name} must be more than 0 seconds (None for no limit), not {value!r}")
+        wanted = "more than 0 seconds (None for no limit)" if or_none else "more than 0 seconds"
+        raise ValueError(f"{name} must be {wanted}, not {value!r}")
     return seconds
+
+
+def _limit(name: str, value: object) -> float | None:
+    return None if value is None else check_seconds(name, value, or_none=True)
 
 
 def check_priority(value: object) -> Any:
@@ -126,16 +140,16 @@ class Options:
     memory_limit: int | None = None
     capture: bool = False
     context: tuple[ContextVar[Any], ...] = ()
-    may_be_queued: bool = field(init=False, repr=False, compare=False)  # ahead of its turn
-    is_plain: bool = field(
-        init=False, repr=False, compare=False
-    )  # whoever submits may hand it over
+    # Derived from the others, since they are asked for with each job: whether it may be handed over
+    # ahead of its turn, and whether the thread that submits it may hand it over.
+    may_be_queued: bool = field(init=False, repr=False, compare=False)
+    is_plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # it is frozen
         put(self, "priority", check_priority(self.priority))
-        put(self, "timeout", _seconds("timeout", self.timeout))
-        put(self, "queue_timeout", _seconds("queue_timeout", self.queue_timeout))
+        put(self, "timeout", _limit("timeout", self.timeout))
+        put(self, "queue_timeout", _limit("queue_timeout", self.queue_timeout))
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a str or None, not {self.name!r}")
         _check_lane(self.lane)

@@ -1,4 +1,4 @@
-"""What can be asked of the scheduler's state, whatever happens next."""
+"""The part of the scheduler that answers questions: which job is where, and how many there are."""
 
 from __future__ import annotations
 

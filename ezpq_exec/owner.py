@@ -1,4 +1,4 @@
-"""Whose job it is: what a future asks of the loop that will resolve it."""
+"""`Owner`: what a future asks of the loop that will resolve it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Owner(Protocol):
         """The future has just been cancelled."""
 
     def hold(self, job: Job) -> bool:
-        """Have the job back from a worker's queue; False if it has begun."""
+        """Take the job back from a worker's queue; False if it has begun."""
 
     def kill(self, job: Job) -> bool:
         """Kill the job if it runs; whether it will be."""
@@ -35,7 +35,7 @@ class Owner(Protocol):
         """Wait for the answer on the caller's own thread."""
 
     def remind(self) -> None:
-        """What another thread was about to fetch may have been left half done."""
+        """See to an answer that one thread was about to fetch, since another one waits for it, too."""
 
     def describe(self, job: Job) -> JobInfo:
         """What is known of a job that is not settled."""

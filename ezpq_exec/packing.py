@@ -32,6 +32,7 @@ __all__ = [
     "unpack",
     "unpack_error",
     "unpack_result",
+    "without_our_frame",
 ]
 
 PROTOCOL = 5
@@ -41,21 +42,21 @@ _TWO = struct.Struct("<BQ")  # what goes before two pickles: a zero, and the len
 _NO_ARGUMENTS = pickle.dumps(((), {}), PROTOCOL)
 _NONE = pickle.dumps(None, PROTOCOL)
 
-# The pickle opcodes that name a class or function, without which unpickling runs no code but
-# pickle's own: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5 writes no other such opcode.
+# The pickle opcodes that name a class or function: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5
+# writes no other such opcode. Without them, unpickling runs no code but pickle's own.
 _NAMING = "\x93\x82\x83\x84"
 _NAMES_SOMETHING = re.compile(b"[%b]" % _NAMING.encode("latin-1")).search
-FEW = 64  # bytes, which are worth a closer look
+FEW = 64  # bytes: a pickle that is no longer is worth a closer look
 
 
 class Keep(Protocol):
-    """Called with each buffer that pickle could leave out: whether it is to take it all the same."""
+    """Decides, for each buffer that pickle could leave out, whether pickle is to include it."""
 
     def __call__(self, buffer: pickle.PickleBuffer, /) -> object:
-        """Falsy, if pickle is to leave it out, and this to hold it."""
+        """False: pickle leaves it out, and this object keeps it. True: it is in the pickle."""
 
     def clear(self) -> None:
-        """It is begun anew."""
+        """Forget all buffers: pickling begins again, by cloudpickle."""
 
 
 def pack(value: object, keep: Keep | None = None) -> bytes:
@@ -65,7 +66,7 @@ def pack(value: object, keep: Keep | None = None) -> bytes:
         keep: asked of each buffer that can be left out; it holds those that are.
 
     Raises:
-        Exception: whatever cloudpickle, or the object's own reduction, has against it.
+        Exception: whatever cloudpickle, or the object's own code, raises.
 
     >>> unpack(pack(lambda: 42))()
     42
@@ -158,8 +159,8 @@ def names_nothing(packed: bytes | bytearray | memoryview) -> bool:
 
 
 def _has_opcode_that_names(packed: bytes | bytearray | memoryview) -> bool:
-    """As the expression, which also finds such bytes within numbers and texts, but exactly."""
-    import pickletools  # which is not needed by all
+    """The exact answer: the expression also finds such bytes within numbers and texts."""
+    import pickletools  # here, since few programs need it
 
     return any(opcode.code in _NAMING for opcode, _, _ in pickletools.genops(bytes(packed)))
 
@@ -168,7 +169,7 @@ def load_call(
     packed: bytes | bytearray | memoryview, buffers: Sequence[memoryview] = ()
 ) -> tuple[Any, Any, Any]:
     """Function, args and kwargs of a call that was packed; `buffers`: what was left out of it."""
-    if packed[0] != 0:  # one pickle, which does not begin so
+    if packed[0] != 0:  # it is a single pickle, which never begins with a zero
         function, args, kwargs = pickle.loads(packed, buffers=buffers)
         return function, args, kwargs
     end = _TWO.size + _TWO.unpack_from(packed)[1]
@@ -177,6 +178,16 @@ def load_call(
         return function, (), {}
     args, kwargs = pickle.loads(memoryview(packed)[end:], buffers=buffers)
     return function, args, kwargs
+
+
+def without_our_frame(error: BaseException) -> BaseException:
+    """`error`, less the first frame of its traceback: that of our function which caught it.
+
+    The frame is of no use to anybody who reads the traceback, and would keep the error alive.
+    """
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
+    return error
 
 
 def pack_error(error: BaseException) -> bytes:

@@ -1,11 +1,10 @@
-"""How many jobs an executor takes on: each that is not done has a place, and places are limited."""
+"""`max_pending`: each job that is not done has a place, and there are only so many places."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from .errors import ExecutorFull
 
@@ -16,8 +15,8 @@ class Places:
     """So many places, given in the order in which they were asked for.
 
     A place belongs to a job's number. It may be given back any number of times, and is free after
-    the first. Whoever does so may be struck by an exception (Ctrl-C) halfway; the next one to give
-    something back then does what is left, and each job is given back by the loop in the end.
+    the first. If an exception (Ctrl-C) interrupts that, the rest is done when the next place is
+    given back; and the loop gives back the place of each job in the end.
 
     >>> places = Places(1, blocks=False)
     >>> places.take(1, lambda: True)
@@ -32,17 +31,19 @@ class Places:
     def __init__(self, count: int, *, blocks: bool) -> None:
         self._count = count
         self._blocks = blocks
-        # Guards all below, and no other lock is taken under it. It is re-entrant, for a finalizer
-        # may submit or cancel in the middle of anything here: so a place is taken, then counted.
+        # Guards all below; no other lock is taken under it. It is re-entrant, since a finalizer may
+        # submit or cancel in the middle of anything here. So a place is taken first, then counted.
         self._lock = threading.RLock()
         self._holders: set[int] = set()
-        self._queue: OrderedDict[int, Any] = OrderedDict()  # a lock that is released, by number
+        self._queue: OrderedDict[int, threading.Lock] = (
+            OrderedDict()
+        )  # a lock that is released, by number
         self._closed = False
 
     def take(self, number: int, may_wait: Callable[[], bool]) -> None:
         """Take a place for job `number`. Whatever ends this, `give_back` undoes it.
 
-        Comes back without a place if no job is taken any more, as the gate will say.
+        If no more jobs are accepted, it returns without a place: the gate will raise the error.
 
         Raises:
             ExecutorFull: there is none, and this thread is not to wait for it, or may not.
@@ -50,7 +51,7 @@ class Places:
         with self._lock:
             if self._closed:
                 return
-            if not self._queue:  # nobody is to come before those who wait
+            if not self._queue:  # else those who wait come first
                 self._holders.add(number)
                 if len(self._holders) <= self._count:
                     return
@@ -87,8 +88,8 @@ class Places:
             self._queue.pop(number, None)
 
 
-def _ring(bell: Any) -> None:
+def _ring(bell: threading.Lock) -> None:
     try:
         bell.release()
     except RuntimeError:
-        pass  # somebody had done that, and was struck before the next step
+        pass  # it was done already, and an exception came before the next step

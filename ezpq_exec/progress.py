@@ -22,7 +22,7 @@ class Bar(Protocol):
         """Draw it as it is: to be called when nothing has come for an `INTERVAL`."""
 
     def close(self) -> None:
-        """Leave it as it is, for good."""
+        """End it; it stays as it is."""
 
 
 def bar(total: int, label: str | None = None) -> Bar:
@@ -47,5 +47,5 @@ def check() -> None:
 @functools.cache
 def _kind() -> Any:
     base = load("tqdm.auto", extra="progress", purpose="a progress bar").tqdm
-    # tqdm's own thread looks every ten seconds whether bars should have moved.
+    # No thread: tqdm's own would look every ten seconds whether bars should have moved.
     return type("Bar", (base,), {"monitor_interval": 0})

@@ -1,7 +1,7 @@
 """Slots that submitting threads fill by themselves: what the scheduler offers, and then hears of.
 
-What was on offer and was taken is *promised*: its slot is busy, with no job that is known. Once the
-record of what its taker did is read, it has that job, or has had it, or is free again.
+A slot on offer that was taken is *promised*: it is busy, but its job is not known yet. When the
+record of the thread that took it is read, it gets that job, or has run it, or is free again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .slots import Phase, Slot
 
 __all__ = ["Promises"]
 
-MOST_OFFERED = 4  # slots at a time: hardly more threads submit at one instant
+MOST_OFFERED = 4  # slots at a time: hardly ever do more threads submit at the same instant
 
 
 class Promises(Lookahead):

@@ -1,27 +1,29 @@
-"""What a thread asks of the scheduler: it is put on the loop, while the thread waits for the answer."""
+"""A question to the scheduler: the loop asks it, while another thread waits for the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Generic, TypeVar
 
 from .commands import Command
 
 __all__ = ["NotYetError", "Question"]
+
+T = TypeVar("T")
 
 
 class NotYetError(Exception):
     """The question can be answered in the loop's next turn."""
 
 
-class Question:
+class Question(Generic[T]):
     """One question, which gets one answer, whatever becomes of the loop.
 
     Args:
         ask: asks it of the scheduler, at a time; the answer, and the commands that follow.
         put_off: has `put` called in the loop's next turn.
-        changes: it changes something, so that what fails there may be left half done.
+        changes: it changes the scheduler. If it fails then, its state is not to be relied on.
 
     >>> question = Question(lambda now: (now + 1, []), print)
     >>> question.put(1.0)
@@ -32,14 +34,14 @@ class Question:
 
     def __init__(
         self,
-        ask: Callable[[float], tuple[Any, list[Command]]],
+        ask: Callable[[float], tuple[T, list[Command]]],
         put_off: Callable[[Callable[[float], list[Command]]], object],
         changes: bool = False,
     ) -> None:
         self._ask = ask
         self._put_off = put_off
         self._changes = changes
-        self._answer: Future[Any] = Future()
+        self._answer: Future[T] = Future()
 
     def put(self, now: float) -> list[Command]:
         """Ask it, on the loop's thread."""
@@ -57,7 +59,7 @@ class Question:
         return commands
 
     def put_last(self, now: float, end: BaseException) -> None:
-        """Ask it of a scheduler that nobody obeys any more; what has no answer then ends in `end`."""
+        """Ask it when the loop has ended or failed; if that gives no answer, `answer` raises `end`."""
         if self._answer.done():
             return
         try:
@@ -67,6 +69,6 @@ class Question:
         else:
             self._answer.set_result(value)
 
-    def answer(self) -> Any:
+    def answer(self) -> T:
         """Wait for the answer."""
         return self._answer.result()

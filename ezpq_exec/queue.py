@@ -37,10 +37,10 @@ class Queue(QueueIntake):
         callback: is called with each job's dict when it has run; what it returns, or the text of
             the exception that it raises, is the dict's "callback".
         log_file: a CSV file to which each completed job is appended.
-        poll: has no effect, since nothing here looks now and then.
+        poll: is checked, and has no effect: nothing here polls.
         show_progress: have the decorated function show a progress bar.
         qid: the queue's id; default: eight hexadecimal digits.
-        escape_formulas: have no cell of `log_file` be taken for a formula by a spreadsheet.
+        escape_formulas: put an apostrophe before cells of `log_file` that look like formulas.
 
     ezpq 0.1's order of arguments is understood, too: there, `job_runner` came first.
 
@@ -74,7 +74,7 @@ class Queue(QueueIntake):
         self.dispose()
 
     def lend(self) -> Queue:
-        """A queue like this one that has its own jobs, but this one's workers."""
+        """Another queue with the same settings, which has jobs of its own and uses this one's workers."""
         self.start()
         queue = Queue.__new__(Queue)
         settings = dataclasses.replace(self.settings, auto_start=True, auto_stop=False)

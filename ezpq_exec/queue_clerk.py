@@ -52,7 +52,7 @@ class Clerk:
         self._when_idle = when_idle
         self._lanes: dict[Any, _LaneEnd] = {}
         self._lock = threading.RLock()  # guards _lanes
-        self._lost = 0  # rows since the log was last written
+        self._lost = 0  # rows that could not be written, since one last was
         self.running = False  # whether the queue dispatches
         self.calling: int | None = None  # the thread that is in the user's callback
 
@@ -66,23 +66,23 @@ class Clerk:
         self.await_end(record, future)
 
     def await_end(self, record: Record, future: JobFuture[Any]) -> None:
-        """Hear of its end; to ask for that twice makes no difference."""
+        """Have `_see_to` called at its end. Calling this twice makes no difference."""
         record.future = future
         future.add_listener(functools.partial(self._done, record))
 
     def abandon(self) -> None:
-        """The queue is gone, or the program ends: what was held back is not to run now."""
+        """The queue is gone, or the program ends: cancel the jobs that a stopped queue held back."""
         if not self.running:
             for record in self._ledger.waiting_records():
                 if record.future is not None:
                     record.future.cancel()
 
     def is_calling(self) -> bool:
-        """Whether this is asked in the user's callback."""
+        """Whether the calling thread is in the user's callback."""
         return self.calling == threading.get_ident()
 
     def check_thread(self, method: str) -> None:
-        """Raise RuntimeError in the callback, for which all that could be waited for waits."""
+        """Raise RuntimeError in the callback: all that `method` could wait for waits for the callback."""
         if self.is_calling():
             raise RuntimeError(f"{method} in the queue's own callback would wait for ever")
 
@@ -99,7 +99,7 @@ class Clerk:
     # On the thread for callbacks ---------------------------------------------------------------
 
     def _see_to(self, record: Record, future: JobFuture[Any]) -> None:
-        if record.processed is not None:  # Ctrl-C had this asked for twice
+        if record.processed is not None:  # it was asked for twice, because of a Ctrl-C
             return
         if record.lane is not None and self._is_too_early(record, future):
             return
@@ -149,9 +149,9 @@ class Clerk:
             self._lost = 0
 
     def _is_too_early(self, record: Record, future: JobFuture[Any]) -> bool:
-        """Whether it was skipped for a job that is not seen to yet; then it waits for that.
+        """Whether it was skipped because of a job that is not seen to yet; then it waits for that.
 
-        The outcome of the job that failed may take longer on its way than that it was skipped.
+        The outcome of the failed job may arrive later than the news that this one was skipped.
         """
         if future.cancelled():
             return False

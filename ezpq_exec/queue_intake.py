@@ -6,7 +6,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import exits
 from .checks import check_workers
@@ -35,8 +35,8 @@ class QueueIntake(QueueOutlet):
         self._executor = lender
         self._lent = lender is not None
         self._closed = False
-        # Guards the executor and whether it runs, and keeps ids in the order of submission. Who
-        # holds it never waits for a job; re-entrant, for what pickling an argument may do.
+        # Guards the executor and whether it runs, and keeps ids in the order of submission. A
+        # thread that holds it never waits for a job. Re-entrant: pickling may come back here.
         self._intake = threading.RLock()
         when_idle = _weakly(self._stop_if_idle) if settings.auto_stop else _nothing
         self._clerk = Clerk(self._ledger, settings.callback, settings.log, when_idle)
@@ -72,8 +72,9 @@ class QueueIntake(QueueOutlet):
             if self._executor is None:
                 from .executor import PriorityExecutor
 
+                engine: Literal["processes", "threads"]
                 engine = "processes" if self._settings.can_kill else "threads"
-                self._executor = PriorityExecutor(self._ledger.places, engine=engine)  # type: ignore[arg-type]
+                self._executor = PriorityExecutor(self._ledger.places, engine=engine)
                 if not self._clerk.running:
                     self._executor.pause()
             return self._executor
@@ -94,7 +95,7 @@ class QueueIntake(QueueOutlet):
                     self._executor.pause()
                 log.debug("Stopped pulse.")
 
-    _stop = stop  # ezpq's name for it, which users had to take
+    _stop = stop  # ezpq had no public name for it, so that programs use this one
 
     def _stop_if_idle(self) -> None:
         with self._intake:
@@ -113,7 +114,7 @@ class QueueIntake(QueueOutlet):
     # Jobs in ---------------------------------------------------------------------------------
 
     def put(self, *args: Any, **kwargs: Any) -> int:
-        """Submit a job, which is made of the arguments; see `Job` for them.
+        """Make a `Job` of the arguments, and submit it.
 
         Returns:
             Its id: 1, 2, 3 …

@@ -1,4 +1,4 @@
-"""What ezpq knows of a job: the dict that users get, and how it is told from the job's future."""
+"""What ezpq knows of a job: the dict that users get, filled in from the job's future."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import UnsupportedOption
 from .future import JobFuture
 from .jobs import JobInfo, Verdict
 
-__all__ = ["Record", "seconds"]
+__all__ = ["Record", "moment", "seconds"]
 
 _CUT_SHORT = (Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY, Verdict.KILLED, Verdict.SKIPPED)
 
@@ -35,7 +35,7 @@ def seconds(name: str, value: object) -> float:
 
 
 class Record:
-    """One job of a queue. Whoever fills it in is its only writer at that time.
+    """One job of a queue. Only one thread writes to it at a time.
 
     Times are in seconds since the epoch. They are counted from the submission by the executor's
     monotonic clock, so that they are in order even if the system's clock was set meanwhile.
@@ -43,7 +43,7 @@ class Record:
 
     __slots__ = (
         *("args", "callback", "cancelled", "ended", "exception", "exitcode", "function", "future"),
-        *("id", "kwargs", "lane", "name", "number", "output", "priority", "processed", "qid"),
+        *("id", "kwargs", "lane", "name", "output", "priority", "processed", "qid"),
         *("started", "stop_on_lane_error", "submitted", "suppress_errors", "timeout"),
     )
 
@@ -83,7 +83,7 @@ class Record:
         self.callback: Any = None
 
     def options(self, *, can_kill: bool) -> dict[str, Any]:
-        """What to ask of the executor for this job: what is not as it is by default.
+        """The executor's options for this job, without those that have their defaults.
 
         Raises:
             TypeError, ValueError: the timeout is none.
@@ -107,15 +107,10 @@ class Record:
             wanted["stop_on_lane_error"] = bool(self.stop_on_lane_error)
         return wanted
 
-    @property
-    def failed(self) -> bool:
-        """Whether it ran, or was to run, and did not return."""
-        return self.cancelled or self.exitcode != 0
-
     def close(self, future: JobFuture[Any]) -> Verdict:
         """Fill in how it ended, from its future, which is done; its verdict."""
         self.future = None
-        if future.cancelled():  # so it never ran; its executor may not even have heard of it yet
+        if future.cancelled():  # so it never ran; the executor may not know it yet
             self.cancelled = True
             return Verdict.CANCELLED
         info = future.info

@@ -1,4 +1,4 @@
-"""What a queue is told when it is made, by code written for ezpq 0.1 or 0.2, each thing checked."""
+"""The arguments of `Queue`, in the order of ezpq 0.1 or of 0.2, each of them checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .joblog import JobLog
 
 __all__ = ["Settings", "check_poll", "settings_of"]
 
-# What stands where, if it is not named. A class can only be the first of 0.1's.
+# The order of positional arguments. If the first one is a class, it is 0.1's.
 _ORDER_1 = (
     *("job_runner", "n_workers", "max_size", "auto_remove", "auto_start", "auto_stop", "callback"),
     *("log_file", "poll"),
@@ -107,7 +107,7 @@ def _check_size(value: object) -> None:
 def check_poll(value: object, at_least: float | None = None) -> None:
     """Raise TypeError or ValueError unless `value` can be the seconds between two looks.
 
-    Nothing here looks now and then, so nothing more is done with it.
+    Nothing here polls, so nothing more is done with it.
     """
     if value is None and at_least is None:
         return

@@ -1,12 +1,11 @@
 """Items by rank, and those of one rank by number: cheap where many share a rank, and come in order.
 
-Each rank that is there has a *row*. What comes in the order of its numbers, as nearly all does, is
-put at the row's end and taken from its front, at no more cost with a million in it than with two.
-Only the ranks themselves are kept in a heap; and so is the little that comes late. A row of one
-item, which is what a rank that nobody shares has, is that item's entry.
+Each rank has a *row*. Nearly all items come in the order of their numbers: they are put at the end
+of the row and taken from its front, which costs the same with a million items as with two. Only the
+ranks are in a heap, and the few items that come late. A row of one item is just that item's entry.
 
-An entry that is taken out stays where it is as a dead one until its turn comes, or until the dead
-outnumber the living, when all is made anew without them.
+An entry that is removed stays where it is, as a dead one, until its turn comes, or until the dead
+outnumber the living: then all is built again without them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["Ranks"]
 T = TypeVar("T")
 
 _NUMBER, _ITEM = 1, 2  # of an entry: [rank, number, item]; item is None once it is dead
-_FEW = 64  # dead entries that are not worth making all anew
+_FEW = 64  # so many dead entries are not worth building all again
 
 
 class Ranks(Generic[T]):
@@ -148,7 +147,7 @@ class Ranks(Generic[T]):
         return first
 
     def _first_in_order(self) -> Entry | None:
-        """The lowest living entry of all rows. Dead ones before it are dropped, and rows of such."""
+        """The lowest living entry of all rows. Dead entries before it are dropped, and empty rows."""
         while self._order:
             row = self._rows[self._order[0]]
             if isinstance(row, deque):
@@ -175,7 +174,7 @@ class Ranks(Generic[T]):
                 yield entry
 
     def _make_anew(self) -> None:
-        """Let go of the dead. What came late is in order now."""
+        """Build all again without dead entries; those that came late are then in their rows."""
         entries = sorted(self._entries(), key=_number)
         self._rows, self._order, self._late = {}, [], Heap()
         self._living = self._dead = 0

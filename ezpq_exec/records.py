@@ -65,6 +65,11 @@ class Record:
     output: Any
     callback: Any
 
+    @property
+    def waited_until(self) -> datetime | None:
+        """When it stopped waiting: it began, or ended without beginning. None: it still waits."""
+        return self.started or self.ended or self.processed
+
 
 def read(jobs: Iterable[object]) -> list[Record]:
     """The record of each job, in the order given.

@@ -1,4 +1,4 @@
-"""What an engine says of its slots. Plain values, as the commands are, in the other direction."""
+"""What an engine tells the loop. Plain values, like the commands, in the other direction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Loss:
         survivors: what could not be killed.
         peak: the bytes that it had, with all that it had started, when that was too much.
         output: what its job wrote, if that was captured.
-        cause: what is known instead of all that, where the worker was somebody else's.
+        cause: the error that tells of it, if the worker was lent, sent garbage, or its host is gone.
         keeper_lost: its keeper is gone, too, and has told nothing.
     """
 
@@ -64,7 +64,7 @@ class Ready(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """Job `number` ended by itself. `ready`: its worker is; else another one will be, later."""
+    """Job `number` ended by itself. `ready`: its worker can have the next; else `Ready` will follow."""
 
     slot: int
     number: int
@@ -90,7 +90,7 @@ class Lost(NamedTuple):
 class Strayed(NamedTuple):
     """Job `number` is lost, and the others that `slot` was given are not.
 
-    None: it, or another that `slot` was given, can be had back by `recall`, and is to be.
+    If `loss` is None, no job is lost, but at least one can be taken back by `recall`, and must be.
     """
 
     slot: int
@@ -99,7 +99,7 @@ class Strayed(NamedTuple):
 
 
 class Unstartable(NamedTuple):
-    """No worker came up for `slot`. `fatal`: nor will any other. `died`: there was one."""
+    """No worker came up for `slot`. `fatal`: no other will, either. `died`: one began, and died."""
 
     slot: int
     cause: BaseException
@@ -110,7 +110,7 @@ class Unstartable(NamedTuple):
 class Said(NamedTuple):
     """The worker of `slot` logged something, or was warned, in job `number`; 0: in none.
 
-    `kind`: which of the two. `body`: what, as it came. Nothing is to be decided about it.
+    `kind`: which of the two. `body`: the bytes that the worker sent. The scheduler is not told.
     """
 
     slot: int
@@ -125,7 +125,7 @@ class Stopped(NamedTuple):
 
 
 class Capacity(NamedTuple):
-    """So many jobs can run at once from now on, where that changes by itself."""
+    """So many jobs can run at once from now on (of engines whose capabilities say `follows`)."""
 
     slots: int
 

@@ -28,8 +28,8 @@ class Resolver:
 
     Args:
         name: of the couriers' threads.
-        recount: is told when a verdict turns out to be another: the wrong one, the right one.
-        places: from which those who are told of a job find its own given back.
+        recount: called with the wrong verdict and the right one, when a verdict is corrected.
+        places: a job's place is given back here before its future is resolved.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Resolver:
         return self._decoder.is_here or self._callbacks.is_held
 
     def deliver(self) -> None:
-        """Resolve all that is still to be unpickled; from now on that is done at once, and here."""
+        """Resolve all that is still to be unpickled. From now on, it is done at once, by the caller."""
         self._decoder.close()
         self._decoder.join()
 
@@ -84,7 +84,7 @@ class Resolver:
         self._resolve(job, outcome)
 
     def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
-        """Resolve a future on the thread that waits for it, if that is simple; or leave it."""
+        """Resolve a future on the thread that waits for it; False if that is left to the loop."""
         job = record.job
         if outcome.verdict is not Verdict.RETURNED or not packing.is_quick(outcome.value):
             return False
@@ -105,7 +105,7 @@ class Resolver:
         self._decoder.send(errand)
 
     def _resolve_there(self, job: Job, outcome: Outcome) -> None:
-        """Resolve on the courier. What fails there, but for users' classes, only its log would tell."""
+        """Resolve on the courier. A defect there would only be logged, so the future fails with it."""
         try:
             self._resolve(job, outcome)
         except BaseException as failure:
@@ -135,7 +135,7 @@ class Resolver:
             future.resolve(value)
         elif verdict is not Verdict.CANCELLED:
             future.set_exception(_after(outcome.context, value))
-        job.future = None  # not before: whoever has to find what was left undone finds it by this
+        job.future = None  # last: `wreck` finds by it which futures are still open
 
     def _read(self, job: Job, outcome: Outcome) -> tuple[Any, Verdict]:
         if outcome.output is not None:
@@ -144,14 +144,14 @@ class Resolver:
 
     @staticmethod
     def _forestall(job: Job, future: JobFuture[Any], verdict: Verdict) -> bool:
-        """See that nobody cancels a job of which nobody was told that it runs; False if it is."""
+        """Let nobody cancel a job that was never announced; False if somebody has."""
         if job.ahead:  # it has run ahead of its turn, and cannot be cancelled while it is there
             if future.is_told_of_start:
                 future.begin()
             return True
         if verdict is Verdict.CANCELLED:
             Future.cancel(future)
-        return future.forestall()  # else its owner was quicker than what befell it
+        return future.forestall()  # False: the user was quicker to cancel it
 
     @staticmethod
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
@@ -166,7 +166,7 @@ class Resolver:
 
 
 def _after(earlier: BaseException | None, error: BaseException) -> BaseException:
-    """`error`, with what an earlier attempt had come to behind it."""
+    """`error`, with the exception of an earlier attempt as its context."""
     if earlier is not None:
         put_before(error, earlier)
     return error

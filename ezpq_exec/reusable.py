@@ -1,8 +1,8 @@
 """One warm executor for the whole program.
 
-Whoever has got it keeps it: when other arguments ask for another one, the old one is not shut down,
-only no longer given out. It finishes what it was given, takes more from those who still hold it,
-its idle workers leave, and it ends when nobody holds it. So no call can spoil another thread's jobs.
+When other arguments ask for another executor, the old one is not shut down, but only no longer
+given out. Those who have it can go on using it. Its idle workers leave, and it ends when nobody has
+it any more. So no call can disturb another thread's jobs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def get_reusable_executor(
             `PriorityExecutor` has by default.
         engine: "processes" or "threads".
         idle_timeout: seconds after which a worker without a job leaves; None for never.
-        the others: as of `PriorityExecutor`. Two lambdas always differ.
+        the others: as of `PriorityExecutor`. Lambdas are only equal to themselves.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.

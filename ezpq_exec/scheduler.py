@@ -25,8 +25,8 @@ from .slots import Phase, Slot
 
 __all__ = ["Scheduler"]
 
-MOST_FAILED_STARTS = 3  # in a row
-SCARCE = 1.0  # seconds for which no worker is asked for where there was no room for another
+MOST_FAILED_STARTS = 3  # in a row; then no worker can be started
+SCARCE = 1.0  # seconds until the next try, when the system had no room for another worker
 
 
 class Scheduler(Overview):
@@ -38,7 +38,7 @@ class Scheduler(Overview):
         grace: seconds that the engine, which keeps deadlines itself, is given before the
             scheduler steps in; 0 for an engine that does not.
         start_timeout: seconds that a worker may take to become ready.
-        unready: makes, of a cause, the exception that says that no worker can be started.
+        unready: makes the exception "no worker can be started" from its cause.
         queues: whether the engine takes jobs ahead of their turn.
         quick: seconds that a job may take for others to be queued behind it.
         idle_timeout: seconds after which an idle worker is let go, until there is need; None: never.
@@ -80,12 +80,12 @@ class Scheduler(Overview):
         return [settled, *after, *self.dispatch(now)]
 
     def reprioritized(self, job: Job, priority: Any, now: float) -> list[Command]:
-        """A waiting job is to wait under another priority; of no effect on others."""
+        """Give a job another priority, if it waits; of no effect if it does not."""
         self.backlog.reprioritize(job, priority)
         return self.dispatch(now)
 
     def kill(self, job: Job, now: float) -> list[Command]:
-        """A running job is to be killed; of no effect on others, or where that cannot be done."""
+        """Kill a job, if it runs, and the engine can kill; else it has no effect."""
         if job.condemned is not None:
             return []
         waits = job.place is not None and job.announced  # taken back, or to be tried again
@@ -121,7 +121,7 @@ class Scheduler(Overview):
     def close(self, now: float, *, cancel: bool = False) -> list[Command]:
         """No further job will come; those that wait are still to run, or cancelled.
 
-        What cannot be cancelled, since it has run once, is settled as it ended then.
+        A job that has run before cannot be cancelled: it is settled as that attempt ended.
         """
         self.closing = True
         self.paused = False
@@ -190,7 +190,7 @@ class Scheduler(Overview):
             self.free(slot, ready, now)
         concluded: list[Command] = []
         if job.state is not State.DONE:
-            if job.condemned is not None:  # whoever was told that it will be killed is told no lie
+            if job.condemned is not None:  # somebody was told that it will be killed
                 loss = Loss(outcome.started, outcome.ended, job.pid, output=outcome.output)
                 outcome = verdicts.condemned(job, loss)
             concluded = self.conclude(job, outcome, now)
@@ -213,7 +213,7 @@ class Scheduler(Overview):
             job = None if slot is None else slot.job
             if slot is None or job is None or number == last or not is_simple(job, slot, number):
                 commands += self.finished(index, number, outcome, True, now)
-            else:  # as `finished` would, less what comes to nothing
+            else:  # the part of `finished` that has an effect here
                 self.begin_next(slot)
                 commands.append(self.settle(job, outcome, now))
         return commands
@@ -253,7 +253,7 @@ class Scheduler(Overview):
         slot = self.slots.get(index)
         before: list[Command] = []
         if slot is not None and fatal and slot.phase in (Phase.IDLE, Phase.BUSY):
-            before = self.lost(index, Loss(None, now), now)  # it was taken for ready too early
+            before = self.lost(index, Loss(None, now), now)  # it was reported ready too early
         if slot is None or slot.phase is not Phase.STARTING:
             return before
         self.deadlines.clear(slot)

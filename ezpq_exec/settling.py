@@ -1,8 +1,8 @@
-"""What was decided of jobs, and has yet to be told: as late, and as much at once, as does no harm.
+"""Jobs that are settled, and whose futures are not yet resolved: many are resolved at once.
 
-To resolve a future may wake the thread that waits for it, and that holds the loop up. So what one
-turn of the loop brings is told when the loop is about to sleep, which leaves the GIL to whoever is
-woken; and while jobs come to their end one after another, so are those of the next few turns.
+To resolve a future may wake the thread that waits for it, which then holds up the loop. So the
+futures of one turn of the loop are resolved when the loop is about to sleep, which leaves the GIL
+to those that wake. While jobs end one after another, those of the next few turns are added.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .jobs import Job, Outcome
 
 __all__ = ["HOLD", "Settling"]
 
-MOST = 16  # jobs that may wait for others
-HOLD = 0.001  # seconds from a job's end for which it may wait for those, while others wait to run
+MOST = 16  # jobs whose futures may wait for those of others
+HOLD = 0.001  # seconds: the most that a future waits for others, and only while jobs wait to run
 
 
 class Settling:
-    """Jobs that are over, whose futures are not resolved.
+    """The jobs that have ended and whose futures are not resolved yet.
 
     Args:
         resolve: resolves one.
@@ -38,11 +38,11 @@ class Settling:
 
     @property
     def may_grow(self) -> bool:
-        """Whether the last turn has brought some, and there may be others to go with them."""
+        """Whether the last turn added some, and there is room for others to be resolved with them."""
         return self._before < len(self._settles) < MOST
 
     def may_wait(self, now: float) -> bool:
-        """Whether the next end is near, as the last shows, and the first has not waited for long."""
+        """Whether the last job was so short that the next may end soon, and the first has not waited long."""
         first, last = self._settles[0].outcome, self._settles[-1].outcome
         return now - first.ended < HOLD and last.ended - last.started < HOLD
 
@@ -54,7 +54,7 @@ class Settling:
             settles.popleft()
 
     def take(self) -> list[Settle]:
-        """Take out all, to be resolved otherwise."""
+        """Take out all of them; the caller resolves them."""
         settles = list(self._settles)
         self._settles.clear()
         return settles

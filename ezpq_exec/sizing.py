@@ -1,7 +1,7 @@
 """How many items go into the next chunk, by how long the earlier ones took. No clock here.
 
-A chunk is to be long enough for its overhead not to matter, and short enough for the workers to end
-together. Its length is a time; how many items that is, is learned as chunks end.
+A chunk should take so long that its overhead does not matter, and be so short that all workers end
+at about the same time. How many items fit into that time is learned from the chunks that end.
 """
 
 from __future__ import annotations

@@ -44,14 +44,14 @@ class Slot:
         self.index = index
         self.phase = Phase.COLD
         self.job: Job | None = None
-        self.ahead: deque[Job] = deque()  # what its worker begins by itself, job after job
-        self.depth = 0  # how many those may be
+        self.ahead: deque[Job] = deque()  # jobs that its worker begins by itself, one after another
+        self.depth = 0  # how many of those there may be
         self.patience = 0.0  # seconds for which they may stand behind one job
         self.is_fresh = False  # some were put there since they were last taken back
         self.pid: int | None = None
         self.host: str | None = None  # where its worker is, if that is elsewhere
-        self.idle_since = 0.0  # of use while it is idle
-        self.since = 0  # the number of its job when it was last looked whether that is slow
+        self.idle_since = 0.0  # meaningful only while it is idle
+        self.since = 0  # the number of its job at the last `overdue`
         self.alarm: Entry | None = None  # by when its worker must be ready, or its job be over
 
     def __repr__(self) -> str:
@@ -110,7 +110,7 @@ class Slots:
 
     @property
     def surplus(self) -> int:
-        """How many slots there are too many: as many busy ones leave when they are free."""
+        """How many slots there are too many. So many of the busy ones leave when they are free."""
         return len(self._slots) - self.limit
 
     def fit(self) -> list[Slot]:

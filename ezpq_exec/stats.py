@@ -1,4 +1,4 @@
-"""An executor's counts."""
+"""`Stats`: counts of an executor's jobs and workers at one moment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Stats", "count"]
 
 @dataclass(frozen=True)
 class Stats:
-    """An executor's counts at one moment.
+    """What an executor's `stats` returns: counts of jobs and workers at one moment.
 
     Attributes:
-        waiting, running: jobs.
-        settled: jobs by verdict, those with none left out.
+        waiting, running: how many jobs wait, and how many run.
+        settled: how many jobs have ended, by verdict; verdicts without jobs are left out.
         retried: attempts that were not a job's first.
         workers_started: workers that became ready.
-        workers_retired: those that left in good order, after their number of tasks or a `resize`.
+        workers_retired: those that left in good order: replaced, idle, or after a `resize`.
         workers_killed: those killed for a timeout, for their memory, or on request.
         workers_died: those that ended by themselves.
     """

@@ -24,7 +24,7 @@ from .tracks import Run, Track, as_of, lay
 
 __all__ = ["to_trace"]
 
-EXACT = 2**53  # a JSON number beyond is not read exactly by everybody
+EXACT = 2**53  # larger JSON numbers are not read exactly by all programs
 TEXT = 1000  # characters of a text among a slice's arguments
 OF_WAITING = {"name", "job", "priority", "lane", "waited (s)"}
 
@@ -140,7 +140,7 @@ def _slice(run: Run, origin: datetime, place: tuple[int, int]) -> Event:
 def _waiting(
     record: Record, number: int, origin: datetime, until: datetime, process: int
 ) -> Iterator[Event]:
-    end = record.started or record.ended or record.processed or until
+    end = record.waited_until or until
     common = {"name": "waiting", "cat": "waiting", "id": hex(number), "pid": process, "tid": 0}
     start = _micros(record.submitted - origin)
     arguments = {"name": record.name, **_arguments(record)}

@@ -15,8 +15,8 @@ from .records import Record
 
 __all__ = ["Run", "Track", "as_of", "lay"]
 
-# Each job's times are turned from the monotonic clock into those of the wall when they are asked
-# for, so they may be off by this much against another job's.
+# Times are converted from the monotonic clock to wall time when they are asked for. So the times of
+# two jobs may be off by this much against each other.
 JITTER = timedelta(milliseconds=1)
 
 

@@ -134,7 +134,7 @@ def condemned(job: Job, loss: Loss) -> Outcome:
     text = f"the worker of {_label(job)} died {how} (pid {loss.pid})"
     if loss.keeper_lost:
         text = f"the worker of {_label(job)} died (pid {loss.pid}): its keeper was lost"
-    if loss.signal == "SIGKILL":  # and not by us: the system's own killer leaves no other trace
+    if loss.signal == "SIGKILL":  # not sent by us: the system kills like this for lack of memory
         text += ", perhaps killed by the system for lack of memory"
     if isinstance(loss.cause, ConnectionError) and loss.pid is not None:
         text = f"the worker of {_label(job)} was lost (pid {loss.pid}): {loss.cause}"

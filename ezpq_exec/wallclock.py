@@ -1,7 +1,7 @@
-"""Monotonic times as times since the epoch: in the same way for all, so that their order stays.
+"""From monotonic times to times since the epoch: by one offset for all, so that their order stays.
 
-To read two clocks takes two moments, between which a thread may be held up. If each job's times were
-turned by a difference of its own, one could seem to begin before the one that made room for it.
+Two clocks cannot be read at the same moment, and a thread may be held up between the two. If each
+job had an offset of its own, a job could seem to begin before the one that made room for it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import time
 
 __all__ = ["offset"]
 
-SLACK = 0.001  # seconds; clocks that differ by more from what they did have been set
+SLACK = 0.001  # seconds; if the offset has changed by more, somebody has set a clock
 
 _known: float | None = None
 
 
 def offset() -> float:
-    """What to add to a monotonic time, in seconds; as before, unless somebody has set a clock.
+    """What to add to a monotonic time, in seconds; the same each time, unless a clock was set.
 
     >>> abs(time.monotonic() + offset() - time.time()) < 0.5
     True

@@ -1,4 +1,4 @@
-"""Where running jobs are in their code: asked of all of them at once, and waited for together."""
+"""`JobStack`, and the wait for the stacks of all running jobs at once, for `dump`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JobStack:
 
 
 class Inquiry:
-    """A question that is under way, about one job."""
+    """The wait for one job's stack."""
 
     def __init__(self, info: JobInfo) -> None:
         self.info = info

@@ -1,7 +1,7 @@
 """When a defect of ours has struck the loop: nobody may be left waiting for what it was about to do.
 
-Wherever in a turn that was, a job may be in no list any more: taken from the mail, or settled by a
-decision that the loop has not heard. So all jobs whose futures are open are looked for in memory.
+A job may be in no list at that moment: taken from the mail, say, or settled by a command that the
+loop has not carried out. So the garbage collector is asked for all jobs whose futures are open.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def settle_all(
 
     Args:
         owner: the loop.
-        scheduler: knows of most jobs; of those that the program has frozen, the collector does not.
-        decided: what it had yet to pass on.
-        resolver: by which futures are resolved.
-        why: what those of jobs raise that have no other end.
+        scheduler: knows most jobs, also those that `gc.freeze` hides from the collector.
+        decided: jobs that were settled, and whose futures were still to be resolved.
+        resolver: resolves futures.
+        why: the exception of all other jobs.
     """
-    scheduler.paused = True  # whatever it is asked from now on, it starts nothing
+    scheduler.paused = True  # it starts nothing from now on
     for job, outcome in decided:
         with contextlib.suppress(Exception):  # it may be what the defect has to do with
             resolver.settle(job, outcome)
@@ -63,10 +63,10 @@ def _open_jobs_of(owner: object) -> list[Job]:
 
 
 def _open_future_of(job: Job) -> JobFuture[Any] | None:
-    """The future of `job` if it is to be resolved; that it is cancelled, some may not have heard.
+    """The future of `job`, if it is not resolved, or is cancelled and its waiters may not know that.
 
-    Others go on meanwhile. So it is looked up once, for a courier drops what it has resolved. And
-    a job that some thread is just making has no such attribute yet; nor has the loop that job.
+    Other threads go on meanwhile. So `job.future` is read only once: a courier may set it to None.
+    A job that a thread is just making does not have the attribute yet, and is not the loop's yet.
     """
     future: JobFuture[Any] | None = getattr(job, "future", None)
     return future if future is not None and _is_open(future) else None
@@ -85,23 +85,23 @@ def _fail(jobs: list[Job], resolver: Resolver, why: BaseException) -> None:
         try:
             resolver.settle(job, verdicts.broken(why))
         except Exception:  # it may be the resolver that has the defect
-            # Whoever fetches the answer is too late from here on, and so is whoever cancels.
+            # After this check, no other thread can resolve the future or cancel the job.
             if not future.was_resolved_alone() and _is_open(future) and future.forestall():
                 future.set_exception(why)
 
 
 def end(engine: Engine, mail: Mailbox[Any], answer: Callable[[], object]) -> None:
-    """Kill all its workers, and wait until nothing is left; `answer` who asks something meanwhile.
+    """Kill all its workers, and wait until nothing is left. `answer` is called again and again.
 
     Raises:
-        TimeoutError: its end does not come. The engine, too, may have been struck.
+        TimeoutError: the engine does not end. The defect may be in the engine.
     """
     until = time.monotonic() + PATIENCE
     engine.close(kill=True)
     ended = False
     while not ended:
         for _ in mail.read():
-            pass  # whoever asks has noted it elsewhere, too
+            pass  # questions are also in another list, from which `answer` takes them
         answer()
         left = until - time.monotonic()
         if left <= 0:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gates import hold, say
+from workload import WillNotUnpickle
 
 NAME = "ezpq_exec_tests.job"
 
@@ -85,6 +86,11 @@ def note_all() -> None:
         log.exception("caught")
     log.warning("x" * 1_000_000)
     log.warning("here", stack_info=True)
+
+
+def note_what_does_not_arrive() -> None:
+    """Log something with an attribute that unpickles nowhere."""
+    logging.getLogger(NAME).info("odd", extra={"odd": WillNotUnpickle()})
 
 
 def is_logged(level: int) -> bool:
@@ -189,3 +195,13 @@ def warn(text: str, category: type[Warning] = UserWarning) -> int:
 
 def warn_own() -> None:
     warnings.warn(OwnWarning(1, 2), stacklevel=1)
+
+
+def warn_of_nowhere() -> None:
+    """Be warned with a class, of a module and in a file that the parent does not have."""
+
+    class Local(UserWarning):
+        pass
+
+    Local.__module__ = "elsewhere"
+    warnings.warn_explicit("from afar", Local, "elsewhere.py", 7, module="elsewhere")

@@ -256,9 +256,9 @@ def test_as_completed_refuses_what_cannot_be_iterated(value: Any) -> None:
     raises(TypeError, "futures", value, lambda: as_completed(value))
 
 
-@pytest.mark.parametrize("value", ["5", [1]])
-def test_as_completed_refuses_a_timeout_that_is_none(value: Any) -> None:
-    raises(TypeError, "timeout", value, lambda: as_completed([], value))
+@pytest.mark.parametrize(("kind", "value"), [(TypeError, "5"), (TypeError, [1]), (ValueError, NAN)])
+def test_as_completed_refuses_a_timeout_that_is_none(kind: type[Exception], value: Any) -> None:
+    raises(kind, "timeout", value, lambda: as_completed([], value))
 
 
 def test_a_name_that_the_package_has_not_is_an_attribute_error() -> None:

@@ -19,6 +19,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from types import SimpleNamespace
 from typing import Any
 
 import loky
@@ -37,11 +38,12 @@ from ezpq_exec import (
 from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
-from ezpq_exec.engines.errand import Answer, Errand, Parcel, run_bundle
+from ezpq_exec.engines.errand import Answer, Errand, PackedCall, run_bundle
 from ezpq_exec.engines.lender import MOST, Lender, capacity_of
-from ezpq_exec.engines.loans import Loan, Place
+from ezpq_exec.engines.loans import Bundle, Landed, Loan, Place
+from ezpq_exec.engines.returns import Returns
 from ezpq_exec.jobs import Call
-from ezpq_exec.reports import Finished, Lost, Ready, Stopped
+from ezpq_exec.reports import Finished, Lost, Ready, Stopped, Strayed
 from gates import PATIENCE, Gate, hold
 from workload import add
 
@@ -616,6 +618,51 @@ def test_a_lender_that_answers_something_else_fails_that_job() -> None:
         assert good.result(PATIENCE) == 4
 
 
+class Together:
+    """Two jobs that went in one call of a lender's, of which something comes."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+        self.jobs = [Loan(Place(0), number, b"") for number in (1, 2)]
+        for job in self.jobs:
+            job.place.admit(job, ahead=True)
+            job.ticket = job.cell = self.board.post()
+        self.bundle = Bundle(self.jobs)
+        self.bundle.members = self.jobs
+        self.bundle.lender = Lender(AtOnce())
+        self.future: Future[Any] = Future()
+        self.bundle.future = self.future
+
+    def comes_back(self) -> list[Any]:
+        """What is reported then of each job."""
+        lending: Any = SimpleNamespace(board=self.board, bundles={self.bundle}, close=lambda: None)
+        reports = Returns(lending, lambda _: None).unload(Landed(self.bundle, 1.0))
+        self.board.close()
+        return reports
+
+
+def test_an_answer_that_is_none_fails_each_job_that_it_was_for() -> None:
+    call = Together()
+    call.future.set_result("whatever")
+    reports = call.comes_back()
+    assert [report.number for report in reports] == [1, 2]
+    assert all("answered 'whatever'" in str(report.outcome.value) for report in reports)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_of_jobs_whose_call_fails_those_that_have_not_begun_are_lent_again() -> None:
+    """It was another's fault, with which they went; the one that had begun fails by it."""
+    call = Together()
+    ticket = call.jobs[0].ticket
+    assert ticket is not None
+    assert begin(ticket)
+    call.future.set_exception(LookupError("it is not here"))
+    failed, again = call.comes_back()
+    assert isinstance(failed, Finished)
+    assert isinstance(failed.outcome.value, LookupError)
+    assert again == Strayed(0, 2, None)
+
+
 def test_a_job_that_others_cancel_before_it_begins_is_lent_again() -> None:
     lender = ByHand()
     with PriorityExecutor(1, engine=lender) as executor:
@@ -839,7 +886,7 @@ def test_a_strangers_job_has_begun_unless_it_is_one_that_would_have_said_so() ->
 def test_equal_calls_have_different_tokens() -> None:
     """By default Dask takes calls of equal tokens for one, and runs that once."""
     tokenize = pytest.importorskip("dask.tokenize").tokenize
-    assert tokenize(Parcel(b"same")) != tokenize(Parcel(b"same"))
+    assert tokenize(PackedCall(b"same")) != tokenize(PackedCall(b"same"))
 
 
 AT_EXIT = """

@@ -157,6 +157,18 @@ def test_what_was_yielded_is_the_callers_alone(make_executor: Maker) -> None:
         assert reference() is None
 
 
+def test_an_iteration_over_others_futures_may_be_given_up() -> None:
+    """They keep what they were given; it does nothing any more."""
+    done: Future[int] = Future()
+    pending: Future[int] = Future()
+    done.set_result(1)
+    order = as_completed([done, pending], PATIENCE)
+    assert next(order) is done
+    order.close()  # type: ignore[attr-defined]
+    pending.set_result(2)
+    assert list(order) == []
+
+
 def test_an_iteration_that_is_given_up_leaves_nothing_with_our_futures(
     make_executor: Maker, gate: Gate
 ) -> None:

@@ -84,6 +84,18 @@ def test_what_a_page_shows_is_what_its_code_prints(page: Path, tmp_path: Path) -
             assert is_like(wanted, got), f"{page.name}, line {line}, prints:\n{got}"
 
 
+def test_the_programs_of_the_readme_run(tmp_path: Path) -> None:
+    """Each block of Python in the README is a program that runs as it is."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    programs = [block.lines for block in blocks(page) if block.language == "python"]
+    assert programs
+    for number, lines in enumerate(programs):
+        script = tmp_path / f"readme{number}.py"
+        script.write_text("\n".join(lines), encoding="utf-8")
+        run = _python(tmp_path, str(script))
+        assert run.returncode == 0, run.stderr
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     reference = (DOCS / "reference.md").read_text(encoding="utf-8")
     described = re.findall(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,6 +100,15 @@ def layer(name: str) -> int:
     found = [i for i, names in enumerate(LAYERS) if home in names.split()]
     assert found, f"{name} has no place in the table of layers: give it one"
     return found[0]
+
+
+def test_every_module_is_in_the_architecture() -> None:
+    """The page on how it is built has a row for each module, and for nothing else."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    index = page.partition("## Where to find what")[2]
+    rows = [line.split("|")[1] for line in index.splitlines() if line.startswith("| `")]
+    found = [name for row in rows for name in re.findall(r"`([\w.]+)`", row)]
+    assert sorted(found) == sorted(INNER)
 
 
 @pytest.mark.parametrize("name", INNER)

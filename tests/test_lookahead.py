@@ -601,7 +601,6 @@ class World:
         assert not [other for other in waiting if other.priority < job.priority]
         if job.number in self.cancelled:
             assert not job.announced
-            job.announced = True
             return self.scheduler.cancelled(job, self.now)
         job.announced = True
         assert worker.up

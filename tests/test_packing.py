@@ -10,6 +10,7 @@ import posixpath
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -20,6 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ezpq_exec import named
+from ezpq_exec.batching import pack_items
 from ezpq_exec.errors import JobTimeout, RemoteError
 from ezpq_exec.jobs import Call
 from ezpq_exec.packing import (
@@ -384,3 +387,39 @@ def test_a_function_that_its_name_no_longer_stands_for_goes_by_value(
     packed = pack_call(Call(original, ("a/b",), {}), None)
     function, args, _ = load_call(packed)
     assert function(*args) == "b"
+
+
+def test_of_functions_that_go_by_name_no_more_are_remembered_than_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program that calls ever new ones does not grow by that, and all of them go by name."""
+    packed: dict[Any, bytes] = {}
+    loaded: dict[bytes, Any] = {}
+    monkeypatch.setattr(named, "MOST", 2)
+    monkeypatch.setattr(named, "_packed", packed)
+    monkeypatch.setattr(named, "_loaded", loaded)
+    for function in (posixpath.join, posixpath.basename, posixpath.dirname, posixpath.isabs):
+        data = pack_call(Call(function, ("a/b",), {}), None)
+        assert load_call(data)[0] is function
+        assert len(packed) <= 2
+        assert len(loaded) <= 2
+
+
+def test_an_item_in_a_list_that_does_not_pickle_is_found() -> None:
+    """The others go."""
+    pieces, errors = pack_items([[1], [threading.Lock()], [3]], starred=False)
+    assert [piece is None for piece in pieces] == [False, True, False]
+    assert isinstance(errors[1], TypeError)
+
+
+class Interrupts:
+    """Ctrl-C comes while it is packed."""
+
+    def __reduce__(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_items_are_packed_is_the_programs() -> None:
+    """And no failure of the item at which it came."""
+    with pytest.raises(KeyboardInterrupt):
+        pack_items([1, Interrupts()], starred=False)

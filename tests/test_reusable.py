@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -186,3 +187,28 @@ def test_a_second_executor_has_processes_that_share_nothing_with_the_firsts() ->
         pid, was_marked = executor.submit(mark).result(PATIENCE)
     assert pid not in first
     assert not was_marked
+
+
+class Incomparable:
+    """Two of them cannot be compared, as arrays cannot."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("which of all these?")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def ignore(_: object) -> None:
+    """An initializer."""
+
+
+def test_arguments_that_cannot_be_compared_are_others() -> None:
+    """Unless they are the same objects."""
+    terms: dict[str, Any] = {"engine": "threads", "initializer": ignore}
+    args = (Incomparable(),)
+    first = get_reusable_executor(1, initargs=args, **terms)
+    assert get_reusable_executor(1, initargs=args, **terms) is first
+    second = get_reusable_executor(1, initargs=(Incomparable(),), **terms)
+    assert second is not first
+    first.shutdown()
+    second.shutdown()

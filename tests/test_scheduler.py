@@ -967,3 +967,13 @@ def test_a_deadline_of_a_job_that_is_nowhere_is_no_matter() -> None:
     job.slot = None
     rig.scheduler.deadlines.set(job, rig.now)
     assert rig.tick(rig.now + 1) == []
+
+
+def test_what_could_not_be_killed_is_named() -> None:
+    """A process of another user's, say, which its job had started."""
+    rig = Rig()
+    job = rig.submit(timeout=1.0)
+    loss = Loss(rig.now, rig.now, pid=7, reason=Verdict.TIMED_OUT, survivors=(8, 9))
+    error = error_in(rig.scheduler.lost(slot_of(job), loss, rig.now))
+    assert "these processes could not be killed: 8, 9" in str(error)
+    assert error.survivors == (8, 9)

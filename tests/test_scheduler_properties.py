@@ -349,7 +349,7 @@ class World:
         assert task is min(self.eligible(), key=lambda t: t.rank)
         assert (command.job.slot, command.job.pid) == (seat.index, seat.pid)
         refused = task.deaf and not task.announced
-        task.announced = command.job.announced = True  # its future says now that it runs
+        task.announced = command.job.announced = not refused  # its future says now that it runs
         if refused:
             self.owe(task, Verdict.CANCELLED)
             self.take_turns()

@@ -87,6 +87,27 @@ def test_an_answer_to_a_queue_that_is_gone_ends_the_worker(pair: Pair) -> None:
     assert not worker._say(theirs, b"x")
 
 
+_PARENT: list[socket.socket] = []
+
+
+def let_the_parent_go() -> int:
+    """A job, in the middle of which its parent is gone."""
+    for sock in _PARENT:
+        sock.close()
+    return 5
+
+
+def test_a_worker_whose_parent_goes_during_a_job_ends_after_it(pair: Pair) -> None:
+    """The answer is for nobody, and the next job is not begun."""
+    ours, theirs = pair
+    body = packing.pack((let_the_parent_go, (), {}))
+    ours.sendall(header(1, Kind.CALL, body) + body + call(2))
+    _PARENT[:] = [ours]
+    worker.serve(theirs, None, None)
+    _PARENT.clear()
+    assert ours.fileno() == -1
+
+
 class NoCounter:
     """Through which no parcel goes."""
 

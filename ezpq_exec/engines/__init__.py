@@ -1,4 +1,4 @@
-"""Where jobs run: worker processes or threads."""
+"""Where jobs run: worker processes, threads, other executors, or the workers of a Dask cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker's answer says of its job."""
+"""From the frame by which a worker answers to the `Outcome` of its job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parcels that have come: opened once, where what they bring is to be used."""
+"""Parcels that have arrived: each is received from a socket, and opened once, where it is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Arrival:
     """A parcel that has come, not yet opened.
 
     Args:
-        fds: descriptors of its own segment, if it has one, and of the blocks that are news.
+        fds: descriptors of its own segment, if it has one, and of the blocks that are new here.
         lease: the segment of the call that this answers.
     """
 
@@ -38,14 +38,14 @@ class Arrival:
         self.memory: weakref.ref[Any] | None = None  # of its segment, once it is opened
 
     def __len__(self) -> int:
-        """More than is quickly unpacked."""
+        """A length that says that it is large, as for any answer that is not quickly unpacked."""
         return LARGE + self._content.size
 
     def open(self, load: Callable[[Any, list[memoryview]], Any], mode: Mode) -> Any:
         """What `load` makes of the pickle and of what it left out.
 
         Args:
-            mode: how its segment is to be seen, unless it is lasting.
+            mode: how its segment is mapped, unless it is lasting.
 
         Raises:
             OSError: descriptors, or memory, are not to be had.
@@ -77,13 +77,13 @@ class Arrival:
         return load(sources[at][begin : begin + size], parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """On its way to another host, it has all with it."""
+        """On its way to another host, it carries its content by value."""
         return Carried, self.open(_gathered, Mode.COPY)
 
     def __del__(self) -> None:
         if sys.platform != "linux":  # elsewhere there are none
             raise NotImplementedError
-        # It was not opened, nor will be; unless this is the copy of one that a fork has.
+        # It was never opened: say that the segment is free. A copy in a fork must not say so.
         if len(self._fds) > len(self._content.news) and self._pid == os.getpid():
             os.pwrite(self._fds[0], b"\0", 0)
         for fd in self._fds:
@@ -113,7 +113,7 @@ class Carried(Arrival):
         return load(self._main, [memoryview(part) for part in self._parts])
 
     def __del__(self) -> None:
-        """Nothing is to be let go of."""
+        """It has no descriptors to close."""
 
 
 def receive(sock: socket.socket, lease: Lease | None = None) -> Frame:

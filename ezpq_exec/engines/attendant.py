@@ -1,8 +1,8 @@
 """The parent's side of one worker process without a keeper: what starts it, awaits it, kills it.
 
 Each of these takes a while, so each has a thread, none of which runs a user's code: one that lives
-as long as the worker, and one for each time that it is to be ended. What comes of it is told once:
-`tell` is called with the attendant when the process is gone, and nothing of it is told before.
+as long as the worker, and one for each time that it is to be ended. When the process is gone,
+`tell` is called with the attendant, once; nothing is told before that.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Attendant:
         began: when it said that it began that job (monotonic seconds), 0 for not yet.
         is_heard: what it says is read.
         reason: why it is being killed, if it is: the verdict on its job.
-        pid, exitcode, ended, failure: of a worker that is gone; or why it could not be started.
+        pid, exitcode, ended: of a worker that is gone.
+        failure: why it could not be started.
 
     Raises:
         OSError, RuntimeError: out of descriptors, or threads.
@@ -113,10 +114,10 @@ class Attendant:
                 pass  # gone, or not ours
 
     def job_begun(self) -> float | None:
-        """When the job in hand began, if it may have; None if it surely has not.
+        """When the job in hand began; None if it certainly has not.
 
-        What a worker that is gone had still said is there to be read with Unix sockets, to the
-        last byte. With TCP it may be lost.
+        With Unix sockets, all that a dead worker has sent can still be read. With TCP, the message
+        that a job has begun may be lost; so there, a job that was sent counts as begun.
         """
         if not self.number:
             return None
@@ -160,7 +161,7 @@ class Attendant:
             self._await_end()
         self.ended = time.monotonic()
         self._is_gone.set()
-        for killer in list(self._killers):  # that all it started has been dealt with, too
+        for killer in list(self._killers):  # so that its descendants are dead, too
             killer.join()
         self._tell(self)
 
@@ -183,12 +184,12 @@ class Attendant:
         # the end of a pipe, which the worker's descendants hold open after its death.
         self._process.join()
         self.exitcode = self._process.exitcode
-        if self.exitcode is None:  # another thread's look at the children collected it: as here
+        if self.exitcode is None:  # another thread has collected it, as `active_children` does
             from multiprocessing import active_children
 
             active_children()
             self.exitcode = self._process.exitcode
-        self._process = None  # with which its descriptors go
+        self._process = None  # which closes its descriptors
 
     def _kill(self, after: float, bare: bool) -> None:
         if self._is_gone.wait(after):
@@ -222,7 +223,7 @@ class Attendant:
 
 
 class _Prey:
-    """What loky asks of a process that it is to kill. Its own kill() fails, and join() is ours."""
+    """As much of a process as `kill_process_tree` needs; `kill` of loky's own processes fails."""
 
     def __init__(self, pid: int, kill: Callable[[], None]) -> None:
         self.pid = pid

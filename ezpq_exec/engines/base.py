@@ -1,8 +1,8 @@
 """What the loop asks of an engine: slots that run a job each, and reports of what happened there.
 
 An engine decides nothing. Any thread may call `pack`, `pack_function`, `make_lasting`, `hand_over`,
-`line`, `begun`, `works_here` and `wake`; all else is called by the loop's thread alone. None of them
-blocks but `wait`, and none runs a user's code where it could delay the loop.
+`line`, `begun`, `works_here` and `wake`; all else is called by the loop's thread alone. Only `wait`
+may block, and none runs a user's code where it could delay the loop.
 
 Every `start` ends in a `Ready` or an `Unstartable`; every `run` in a `Finished` or a `Lost`. After
 `Lost`, or `Finished` with `ready=False`, the engine brings up the slot's next worker by itself, and
@@ -26,7 +26,12 @@ __all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
 
 class Line(Protocol):
-    """A thread's own wait for a job's answer."""
+    """A thread's own wait for a job's answer, without the loop.
+
+    Attributes:
+        over: the thread has stopped waiting.
+        slot, ticket: which worker runs the job, and which run it is.
+    """
 
     over: bool
     slot: int
@@ -37,7 +42,7 @@ class Line(Protocol):
         """The answer, if it came."""
 
     def wait(self, timeout: float | None) -> None:
-        """Sleep until it has come, or will not come this way, or for `timeout` seconds."""
+        """Sleep until the answer is here, or will not come this way; `timeout` seconds at most."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Engine(abc.ABC):
         return None
 
     def pack(self, call: Call, packed_function: Any = None) -> Any:
-        """The call in the form that `run` takes; called by the thread that submits.
+        """Make of `call` what `run` takes as its payload. The thread that submits calls this.
 
         Args:
             call: what to run.
@@ -144,7 +149,7 @@ class Engine(abc.ABC):
         return opened(call)
 
     def pack_function(self, function: Callable[..., Any]) -> Any:
-        """A function of which many calls are to be packed, in a form that spares doing it again.
+        """Pack a function once, for many calls; the result is passed to `pack`.
 
         Raises:
             Exception: whatever says that it cannot be carried to a worker.
@@ -152,7 +157,7 @@ class Engine(abc.ABC):
         return None
 
     def make_lasting(self, payload: Any) -> None:  # noqa: B027
-        """What `pack` made may have to be run more than once; called before it is, if at all."""
+        """Prepare for a payload to be run more than once. It is called before the first run, if at all."""
 
     @abc.abstractmethod
     def start(self, slot: int) -> None:
@@ -163,10 +168,10 @@ class Engine(abc.ABC):
         """Hand a job to the worker of `slot`, which is idle. `timeout` in seconds."""
 
     def run_on_terms(self, slot: int, number: int, payload: Any, options: Options) -> None:
-        """As `run`, on terms of its own.
+        """As `run`, for a job with a memory limit, or whose output is captured.
 
         Raises:
-            OSError: that cannot be done now; it is not run.
+            OSError: there is no descriptor or memory for that now. The job is not run.
         """
         if options.capture:
             self.capture(slot)
@@ -178,14 +183,14 @@ class Engine(abc.ABC):
     def run_within(
         self, slot: int, number: int, payload: Any, timeout: float | None, memory_limit: int
     ) -> None:
-        """As `run`; the worker, with all that is below it, may have so many bytes meanwhile."""
+        """As `run`. `memory_limit`: bytes that the worker and all processes below it may have."""
         raise NotImplementedError
 
     def capture(self, slot: int) -> None:
-        """Keep what the next job that is `run` in `slot` writes; its outcome or loss has it.
+        """Capture what the next job in `slot` writes; it comes with its outcome or its loss.
 
         Raises:
-            OSError: that cannot be done now.
+            OSError: there is no descriptor for that now.
         """
         raise NotImplementedError
 
@@ -200,36 +205,36 @@ class Engine(abc.ABC):
     ) -> None:
         """As `run`, by a thread that submits, to a slot that is set aside for it.
 
-        Whether the worker has the job must be known even if the caller is struck by an exception
-        at any point: `sent` is to be extended by the very call that sends. `soon`: if nobody waits
-        on the `line`, `told` is called before long all the same.
+        An exception (Ctrl-C) may interrupt the caller at any point, and then it must still be known
+        whether the worker has the job. So the very call that sends must also extend `sent`.
+        `soon`: `told` will be called soon, even if nobody waits on the `line`.
         """
         raise NotImplementedError
 
     def told(self, slot: int) -> None:  # noqa: B027
-        """The loop knows now of all that was handed over to `slot`; if nobody waits, it listens."""
+        """The loop knows all that was handed over to `slot`, and listens there if nobody else waits."""
 
     def line(self, slot: int, number: int) -> Line | None:
-        """Where the thread that handed job `number` over can itself wait for its answer, if it can.
+        """Where the thread that handed over job `number` can itself wait for the answer; or None.
 
         Called by that thread. Until the line is over, nothing else is handed to `slot`.
         """
         return None
 
     def left(self, line: Line) -> Outcome | None:
-        """The thread has left that line: with this answer, or else the engine will report it."""
+        """The thread has left the line. Returns the answer that it got; if None, it will be reported."""
         raise NotImplementedError
 
     def queue(self, slot: int, number: int, payload: Any) -> bool:
         """Hand over a job that the worker of `slot` is to begin as soon as its job has ended.
 
-        It ends in a `Finished` like that which is run; after a `Lost`, if it had not begun, in
-        nothing. False if the worker cannot have it.
+        It is reported as `Finished`, like any job. After `Lost`, a job that had not begun is not
+        reported at all. False if the worker cannot have it.
         """
         raise NotImplementedError
 
     def recall(self, slot: int) -> list[int]:
-        """Take back what was queued and has not begun; the numbers of those jobs, in order."""
+        """Take back the queued jobs that have not begun; returns their numbers, in order."""
         raise NotImplementedError
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
@@ -260,7 +265,7 @@ class Engine(abc.ABC):
         raise NotImplementedError
 
     def hear(self, slot: int, wanted: bool) -> None:  # noqa: B027
-        """Read what the worker of `slot` says, answers included, or leave it for the time being."""
+        """Go on reading what the worker of `slot` sends, answers included; or stop, for the time being."""
 
     def works_here(self) -> bool:
         """Whether the calling thread is one that runs jobs. Any thread may call this."""

@@ -1,4 +1,4 @@
-"""A page on which it is settled whether a lender's worker has begun a job, or it was taken back.
+"""A shared page that decides whether a lender's worker begins a job or the parent takes it back.
 
 Jobs that are lent ahead of their turn may lie in the lender's own pipes, from which it gives nothing
 back. So each has two bytes on this page. Whoever wants to begin it sets one and then looks at the
@@ -29,7 +29,7 @@ _HEAD = 16  # bytes, by which a worker knows that it is the page that it was tol
 _CELL = 256  # bytes: has it begun; was it taken back; how long is its answer, in two; the answer
 _ROOM = _CELL - 4
 
-_fence = threading.Lock()  # an atomic operation between one's own writing and the reading
+_fence = threading.Lock()  # taking it is an atomic operation: writes before it are seen by all
 
 
 # Where a job's two bytes are: in which page, of which head, and at which place there. It is a plain
@@ -92,7 +92,7 @@ class Board:
         return marshal.loads(self._page[cell + 4 : cell + 4 + length])  # noqa: S302  # our own page
 
     def clear(self, ticket: Ticket) -> None:
-        """Nobody will look at its bytes any more."""
+        """Its bytes can be used for another job: nobody will look at them for this one any more."""
         self._free.append(ticket[2])
 
     def spoil(self) -> None:
@@ -111,7 +111,7 @@ _opened: tuple[bytes, mmap.mmap] | None = None
 def begin(ticket: Ticket) -> bool:
     """In a worker: whether the job is to be run here and now.
 
-    If the page cannot be had, it is not: it might have been taken back.
+    If the page cannot be opened, the answer is no: the job might have been taken back.
     """
     global _opened
     path, head, cell = ticket

@@ -1,12 +1,12 @@
 """Any `concurrent.futures.Executor` as an engine: it lends us its workers.
 
-It gets no more jobs than there are slots, so that the order in which they begin is ours; while they
-take microseconds, a few more ahead of their turn, if it is one from which they can be had back. If
-it is not, or lends us only some of its workers, those wait here instead, and are handed over as
-soon as the one before has come back, without the loop.
+It gets no more jobs than there are slots, so that we decide the order in which they begin. While
+jobs take microseconds, it gets a few more ahead of their turn, if they can be taken back from it.
+If they cannot, or it lends us only some of its workers, these jobs wait here, and each is handed
+over when the one before has come back, without the loop.
 
 What is reported is put together on the loop's thread, in `wait`, from what threads leave in the
-inbox. A slot's worker is a fiction: it is ready as long as there is a lender that takes jobs.
+inbox. A slot has no worker of its own: it counts as ready while there is a lender that takes jobs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .returns import Returns
 __all__ = ["BorrowedEngine"]
 
 
-QUICK = 0.005  # seconds: the way by the loop is long here, and what is queued is close at hand
+QUICK = 0.005  # seconds: higher than elsewhere, since here the way by the loop takes longer
 
 
 class BorrowedEngine(Engine):

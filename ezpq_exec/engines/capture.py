@@ -1,6 +1,6 @@
 """What a job writes to stdout and stderr, kept in two files that have no name, for its `info`.
 
-They are the parent's, so they outlive the worker. In memory there is never more than their ends.
+They belong to the parent, so they outlive the worker. Only the end of each is read into memory.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Capture:
             raise
 
     def send(self, sock: socket.socket) -> None:
-        """Give them to whoever reads at the other end of `sock`.
+        """Pass them to the process at the other end of `sock`.
 
         Raises:
-            OSError: nobody does.
+            OSError: it is gone.
         """
         socket.send_fds(sock, [b"\0"], [file.fileno() for file in self._files])
 
@@ -62,7 +62,7 @@ class Capture:
             file.close()
 
     def __del__(self) -> None:
-        """Of an attempt that is followed by another one, nobody reads them."""
+        """Close them if nobody has read them: so it is with an attempt that another one follows."""
         self.close()
 
 

@@ -32,8 +32,8 @@ Head = tuple[int, int, int, float, float, float, int]
 
 HEADER = struct.Struct("<QQBdddQ")
 READ_SIZE = 64 * 1024
-SMALL = 16 * 1024  # a body that an idle worker's socket takes whole, whatever its buffer
-FILL_SIZE = 1024 * 1024  # read of a large body at a time, so that others get their turn
+SMALL = 16 * 1024  # bytes of a body that an idle worker's socket always takes at once
+FILL_SIZE = 1024 * 1024  # bytes of a large body read at a time, so that others get their turn
 
 
 class Garbled(Exception):
@@ -41,7 +41,7 @@ class Garbled(Exception):
 
 
 class Kind:
-    """What a frame is: a byte that is in no text, nor zero, so that what is no frame is seen."""
+    """What a frame is. The values are in no text, and not zero: so garbage is recognised."""
 
     SETUP = 0xE0  # to the worker: surroundings and initializer
     CALL = 0xE1  # to the worker: a job
@@ -200,7 +200,7 @@ def send(sock: socket.socket, head: bytes, body: Bytes) -> None:
 
 
 def shut(sock: socket.socket) -> None:
-    """Close, so that the other end sees it, whoever else holds the descriptor."""
+    """Close it, so that the other end sees that even if others hold the descriptor, too."""
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:
@@ -251,7 +251,7 @@ class Channel:
         return not self._unsent
 
     def receive(self) -> list[Frame]:
-        """As the function of that name."""
+        """See the function `receive`."""
         return receive(self.sock, self._reader)
 
     def drain(self) -> list[Frame]:

@@ -1,4 +1,4 @@
-"""Processes that this one has started, and that a fork of it must not take for its own.
+"""Child processes that a fork of this process must not wait for.
 
 At exit multiprocessing joins all the processes that were started, in a fork of the program, too;
 there it finds that they are not its children, and says so at length.

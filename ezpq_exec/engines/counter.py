@@ -1,4 +1,4 @@
-"""The worker's side of what goes by shared memory: its calls opened, its results packed and sent."""
+"""The worker's side of shared memory: opens calls that came as parcels, packs and sends results."""
 
 from __future__ import annotations
 

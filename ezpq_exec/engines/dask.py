@@ -15,10 +15,12 @@ from typing import Any
 from .. import packing
 from ..inbox import Inbox
 from ..jobs import Verdict
+from ..options import check_seconds
 from ..reports import Broken, Capacity, Report, Stopped
 from .base import Capabilities, Setup
 from .cluster.liaison import Liaison, News
 from .cluster.postings import Postings
+from .cluster.posts import Site
 from .cluster.session import Session, Silence
 from .cluster.target import target
 from .cluster.terms import check_terms
@@ -88,14 +90,14 @@ class DaskEngine(PicklingEngine):
     ) -> None:
         address, connection = target(cluster, security)
         terms = check_terms(workers, resources, slots_per_worker)
-        silence = Silence(positive("lost_after", lost_after))
-        patience = positive("reconnect_timeout", reconnect_timeout)
+        silence = Silence(check_seconds("lost_after", lost_after))
+        patience = check_seconds("reconnect_timeout", reconnect_timeout)
         self._inbox: Inbox[News] = Inbox()
         self._liaison = Liaison(address, connection, terms, silence, patience, self._inbox)
         self._postings = Postings()
         self._sessions: set[Session] = set()
         self._tokens = itertools.count(1)
-        self._askers: dict[int, tuple[Session, Callable[[str | None], object]]] = {}
+        self._askers: dict[int, tuple[Site, Callable[[str | None], object]]] = {}
         self._capacity = 0
         self._closing = False
         self._kills = False
@@ -151,9 +153,9 @@ class DaskEngine(PicklingEngine):
         self._postings.retire(slot)
 
     def begun(self, slot: int, number: int) -> float | None:
-        """See `Engine.begun`. Until it is heard, a job counts from when it was sent.
+        """See `Engine.begun`. Until its start is reported, a job counts as begun when it was sent.
 
-        But not while nothing is heard from there: it may still be on its way.
+        But if nothing has been heard from its host lately, it may still be on its way: then None.
         """
         held = self._postings.get(slot, number)
         if held is None:
@@ -168,7 +170,7 @@ class DaskEngine(PicklingEngine):
             tell(None)
             return
         token = next(self._tokens)
-        self._askers[token] = held[1], tell  # type: ignore[assignment]
+        self._askers[token] = held[1], tell
         held[1].say("ask_stack", slot, number, token)
 
     def hear(self, slot: int, wanted: bool) -> None:
@@ -245,12 +247,3 @@ def call_packed(packed: bytes) -> None:
     """In a worker: call the initializer that was packed."""
     initializer, initargs = packing.unpack(packed)
     initializer(*initargs)
-
-
-def positive(name: str, value: Any) -> float:
-    """`value`, if it is a number of seconds; else TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
-    return float(value)

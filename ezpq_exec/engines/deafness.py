@@ -1,4 +1,4 @@
-"""That Ctrl-C reaches the program alone, and none of the processes that it starts for its jobs.
+"""Keeps Ctrl-C from the processes that a program starts for its jobs: it reaches the program only.
 
 A terminal sends SIGINT to all of them. One that is just starting is not yet able to ignore it; so
 it is started with the signal blocked, which it inherits from the thread that starts it.
@@ -16,7 +16,7 @@ __all__ = ["deafen", "ignore"]
 def deafen() -> None:
     """Have the processes that this thread starts begin with SIGINT blocked.
 
-    The thread is to be one of our own: from now on, other threads see to that signal.
+    The calling thread must be one of ours: from now on, it gets no SIGINT; other threads do.
     """
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
@@ -30,7 +30,7 @@ def deafen() -> None:
 
 
 def ignore(numbers: Iterable[int]) -> None:
-    """In a process so started: ignore these signals, SIGINT among them, and block none."""
+    """In a process started like that: ignore these signals, SIGINT among them, and unblock SIGINT."""
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
     if sys.platform != "win32":

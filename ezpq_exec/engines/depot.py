@@ -1,7 +1,7 @@
-"""The parent's side of what goes by shared memory: packing, sending, and letting go in time.
+"""The parent's side of shared memory: packs and sends large calls, and frees memory in time.
 
-What large calls went by is kept warm for the next ones. Ten seconds after the last of them, all of
-it is let go, here and in the workers; the loop's sleep is cut short for that once.
+Segments that large calls have used are kept for the next ones. Ten seconds after the last large
+call they are freed, here and in the workers; the loop wakes up once for that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _AT_A_TIME = 1000  # numbers in a message
 
 
 def most_lent() -> int:
-    """How many segments may be out at a time: a part of the descriptors that a process may have."""
+    """How many segments may be lent at a time: a quarter of the descriptors that a process may have."""
     import resource  # where there are none, there is no shared memory either
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -45,7 +45,7 @@ def most_lent() -> int:
 
 
 class Depot:
-    """Of one engine, whose wait `wake` ends."""
+    """The segments of one engine. `wake` ends that engine's `wait`."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
@@ -68,9 +68,9 @@ class Depot:
         return parcel
 
     def send(self, link: Link, parcel: Parcel, head: bytes) -> Finished | None:
-        """Send a call; or if there are too many descriptors on their way, say how it ended.
+        """Send a call. If too many descriptors are on their way, return the report of its failure.
 
-        Its worker may then be of no more use.
+        The report says whether the worker can be used further.
         """
         self._use()
         link.parcel = parcel
@@ -84,10 +84,10 @@ class Depot:
             number, now = link.number, time.monotonic()
             link.ticket = link.number = 0
             link.parcel = None
-            failure.with_traceback(None)  # whose frames would keep the parcel, and themselves
+            failure.with_traceback(None)  # whose frames would keep the parcel alive
             outcome = Outcome(Verdict.RAISED, failure, started=now, ended=now, exitcode=1)
             outcome.output = link.end_capture()
-            # A worker that has been told to capture the next job would do so with another one.
+            # A worker that was told to capture this job would now capture another one instead.
             return Finished(link.slot, number, outcome, outcome.output is None)
         for block in news:
             block.homes[id(self)] = weakref.ref(self)
@@ -122,14 +122,14 @@ class Depot:
         self._wake()
 
     def patience(self, timeout: float | None) -> float | None:
-        """How long the loop may sleep, that may otherwise for `timeout` seconds."""
+        """How long the loop may sleep, at most `timeout` seconds."""
         if self._gone:
             return 0.0
         wait = max(0.0, self._used_at + IDLE - time.monotonic())
         return wait if timeout is None else min(timeout, wait)
 
     def tidy(self, links: Iterable[Link], orders: Iterator[int]) -> None:
-        """Let go of what nobody needs, and have workers do so.
+        """Free what nobody needs, and tell workers to do so.
 
         Args:
             orders: numbers for messages, unlike those of any job.

@@ -1,4 +1,4 @@
-"""A call that is run by the thread that asks for it: what it came to, and what it took."""
+"""Runs a call in the calling thread, and returns its `Outcome`, with its times."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A call on its way through somebody else's executor, and what it brings back.
 
-An errand is called where the lender runs it: itself, if that is here; a copy of it, if the lender
-pickles. Whatever the function does becomes the answer, so that a lender's future fails only by the
-lender's own doing. A lender's worker imports this module and next to nothing else.
+The lender calls the errand itself, if it runs jobs in this process, or else a copy that it has
+unpickled. Whatever the function does becomes the answer, so a lender's future fails only through a
+fault of the lender. A lender's worker imports this module and hardly anything else.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from . import board
 from .shared import opened
 from .usage import usage
 
-__all__ = ["Answer", "Copy", "Errand", "Parcel", "nothing", "owners_here"]
+__all__ = ["Answer", "Copy", "Errand", "PackedCall", "nothing", "owners_here"]
 
 
 _here = threading.local()
 
 
 def owners_here() -> tuple[object, ...]:
-    """Those whose errands this thread is about, one within the other."""
+    """The owners of the errands that this thread is running, one within the other."""
     owners: tuple[object, ...] = getattr(_here, "owners", ())
     return owners
 
@@ -35,7 +35,7 @@ def owners_here() -> tuple[object, ...]:
 class Answer(NamedTuple):
     """What became of a call. Times are on the monotonic clock of the host that it ran on.
 
-    `packed`: the value is bytes; an error always is, where it goes from process to process.
+    `packed`: the value is pickled. So is every error that comes from another process.
     """
 
     returned: bool
@@ -59,7 +59,7 @@ class Errand:
         self._function = function
         self._args = args
         self._kwargs = kwargs
-        self._claims = [None]  # whoever takes it out decides whether this runs
+        self._claims = [None]  # whoever pops this item decides whether the errand runs
         self._copied = False
         self.began: float | None = None  # here, in monotonic seconds
         self.owner: object = None  # whose it is
@@ -98,7 +98,7 @@ class Errand:
 
     @property
     def waits_here(self) -> bool:
-        """Whether it has not begun, and went nowhere else."""
+        """Whether it has not begun, and was not copied to another process."""
         return bool(self._claims) and not self._copied
 
 
@@ -115,8 +115,8 @@ class Copy:
         return _run_far_off(lambda: self._call, pack=False)
 
 
-class Parcel:
-    """A call that was packed, for lenders that ask of a call more than that it can be made."""
+class PackedCall:
+    """A call that was packed, for lenders (such as Dask) that ask more of a function than a call."""
 
     __slots__ = ("_packed",)
 
@@ -124,17 +124,17 @@ class Parcel:
         self._packed = packed
 
     def __repr__(self) -> str:
-        return "<Parcel>"  # which shows on Dask's dashboard
+        return "<PackedCall>"  # which shows on Dask's dashboard
 
     def __call__(self) -> Answer:
         """Run it."""
         return run_packed(self._packed)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Parcel, (self._packed,)
+        return PackedCall, (self._packed,)
 
     def __dask_tokenize__(self) -> str:
-        """Of equal tokens, Dask runs one, unless told that functions are not pure; ours differ."""
+        """Always a new token: of calls with equal tokens, Dask runs only one."""
         return os.urandom(16).hex()
 
 
@@ -148,9 +148,9 @@ def run_bundle(
 ) -> list[tuple[Any, ...] | None]:
     """Run calls that were packed, one after another; None for each that was taken back.
 
-    What a call comes to is to be had from the page before the next begins. If it has no room there,
-    the others come back undone. `strict`: what does not pickle fails its job; else it is left to
-    the lender to carry it.
+    Each answer is put on the page before the next call begins. If there is no room for it, the
+    other calls are not run. `strict`: a result that does not pickle fails its job; else the lender
+    may carry it in its own way.
     """
     answers: list[tuple[Any, ...] | None] = []
     for cell, packed in calls:
@@ -165,14 +165,14 @@ def run_bundle(
     return answers
 
 
-def run_here(errands: Sequence[Errand], tell: Callable[[int, Answer | None], object]) -> None:
+def run_in_turn(errands: Sequence[Errand], tell: Callable[[int, Answer | None], object]) -> None:
     """Run errands of this process one after another, and tell what each came to: None if withdrawn."""
     for index, errand in enumerate(errands):
         tell(index, errand())
 
 
 def nothing() -> None:
-    """A call by which is found out whether a lender takes any."""
+    """Do nothing: an empty call, to find out whether a lender takes any."""
 
 
 def _pack(value: Any, strict: bool) -> tuple[Any, bool]:
@@ -190,19 +190,12 @@ def _run(
     try:
         return True, function(*args, **kwargs)
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
-        return False, _shorn(error)
-
-
-def _shorn(error: BaseException) -> BaseException:
-    """The error without the innermost frame of this module, which would hold on to the error."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
-    return error
+        return False, packing.without_our_frame(error)
 
 
 def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: bool = True) -> Answer:
     """Run a call in a process of the lender's, which may be on another host."""
-    # On the main thread all that the process uses is the job's; else only what the thread does.
+    # On the main thread, all CPU time of the process counts for the job; else only the thread's.
     alone = threading.current_thread() is threading.main_thread()
     before = usage()[0] if alone else time.thread_time()
     started = time.monotonic()
@@ -215,9 +208,9 @@ def _run_far_off(load: Callable[[], tuple[Any, ...]], *, pack: bool, strict: boo
             value = packing.pack_error(value)
         elif pack:
             value, pack = _pack(value, strict)
-    except BaseException as error:  # the user's: what does not unpickle here, or pickle
+    except BaseException as error:  # the call does not unpickle here, or the result not pickle
         ended = ended or time.monotonic()
-        returned, value = False, packing.pack_error(_shorn(error))
+        returned, value = False, packing.pack_error(packing.without_our_frame(error))
     used, rss = usage()
     cpu = (used if alone else time.thread_time()) - before
     packed = pack or not returned

@@ -3,7 +3,7 @@
 It is a pair of sequential-packet sockets: one message a job, which the kernel gives to exactly one
 reader. The worker reads, and so may the parent, which keeps a copy of the reading end: what it
 reads there the worker never begins. Calls that are too large for a message follow on the stream.
-The other way come the answers for which a thread waits here: see `line`.
+In the other direction, it carries answers for which a thread waits here: see `line`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .channel import HEADER, SMALL, Frame, Kind, header, shut, whole
 
 __all__ = ["BRISK", "CORES", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
 
-# Seconds: what a job takes whose answer, and after which the next job, is looked for before going
-# to sleep. To sleep and to be woken on another core takes about as long.
+# Seconds: after a job that took no longer, both sides look for the next message for so long before
+# they sleep. To sleep and to be woken on another core takes about as long.
 BRISK = 100e-6
 
 _MOST = HEADER.size + SMALL
@@ -33,7 +33,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 class Lookout:
     """Whether to look out for something that may be about to come, before going to sleep.
 
-    Where it was in vain (the other side is slow, or has no core to run on), that is left for a
+    After it was in vain (the other side is slow, or has no core to run on), it is not tried for a
     while, which doubles each time.
     """
 
@@ -56,9 +56,9 @@ class Lookout:
 
 
 def read_into(messages: list[bytes], sock: socket.socket, lookout: Lookout | None) -> None:
-    """Append the next message, once there is one; `lookout`: it is likely to be here very soon.
+    """Append the next message, once there is one. `lookout`: it is expected very soon.
 
-    Reading and keeping are one call, which C code carries out, so that no exception comes between.
+    Reading and appending are one call in C, so that no exception comes between the two.
     """
     if lookout is not None and lookout.pays():
         end = time.monotonic() + BRISK
@@ -92,13 +92,13 @@ def ticket_of(message: bytes) -> int:
 
 
 class JobQueue:
-    """The parent's side. Nothing here waits but a thread that reads at `entry`, on a line."""
+    """The parent's side. Nothing here waits, except for a thread that reads at `entry`: see `line`."""
 
     def __init__(self, entry: socket.socket, exit_end: socket.socket) -> None:
         entry.setblocking(True)
         self.entry = entry
         self._exit = exit_end
-        self._patience = 0.0  # none is set: for ever
+        self._patience = 0.0  # no timeout is set: reads wait for ever
 
     def send(self, message: bytes) -> bool:
         """Put a job in; False if there is no room, or nobody to read it."""

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
@@ -32,10 +33,16 @@ LONGEST_SLEEP = 24 * 3600.0  # seconds
 
 
 class Keeper:
-    """One slot's keeper. `keep` returns only in a worker, with what it is to serve."""
+    """One slot's keeper. `keep` returns only in a worker, with what it is to serve.
+
+    Args:
+        control: the socket to the parent.
+        page: shared with the worker and the parent.
+        parent: the parent's pidfd.
+        turns: those of all keepers.
+    """
 
     def __init__(self, control: socket.socket, page: Page, parent: int, turns: Turns) -> None:
-        """Args: the socket to the parent; the page; the parent's pidfd; the turns of all keepers."""
         self._control = control
         self._page = page
         self._parent = parent
@@ -45,9 +52,11 @@ class Keeper:
         self._leave_by: float | None = None
 
     def keep(self) -> tuple[socket.socket, socket.socket, socket.socket, int]:
-        """Keep one worker after another. In each: its stream, its queue, its parcels, its pipe to here.
+        """Keep one worker after another.
 
-        The keeper itself never returns: it ends with the parent, or when it is told to retire.
+        Returns:
+            In each worker: its stream, its queue, its socket for parcels, its pipe to the keeper.
+            In the keeper, it never returns: that ends with the parent, or when told to retire.
         """
         while True:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -62,14 +71,7 @@ class Keeper:
             me = os.getpid()
             pid = os.fork()
             if pid == 0:
-                tree.die_with_parent(me)
-                if self._alarm is not None:
-                    tree.stop_hearing(self._alarm)
-                ours.close()
-                entry.close()
-                parcels.close()
-                os.close(heard)
-                dump.become_source()
+                self._become_worker(me, (ours, entry, parcels), heard, dump)
                 return theirs, exit_end, far_parcels, told
             theirs.close()
             far_parcels.close()
@@ -91,6 +93,18 @@ class Keeper:
             if died.reason is not None:
                 self._await_leave()
 
+    def _become_worker(
+        self, keeper: int, socks: Sequence[socket.socket], pipe: int, dump: Dump
+    ) -> None:
+        """In the fork: let go of what is the keeper's, or is for the parent."""
+        tree.die_with_parent(keeper)
+        if self._alarm is not None:
+            tree.stop_hearing(self._alarm)
+        for sock in socks:
+            sock.close()
+        os.close(pipe)
+        dump.become_source()
+
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
         try:
@@ -99,7 +113,7 @@ class Keeper:
             self._abandon()
 
     def _abandon(self) -> None:
-        """There is nobody left to work for."""
+        """Kill everything and end: the parent is gone."""
         tree.exterminate(patience=PATIENCE)
         os._exit(0)
 
@@ -160,11 +174,11 @@ class Keeper:
         late = worker.late_ticket(now)
         if late and self._condemn(worker, late, "TIMED_OUT"):
             return True
-        heavy = worker.heavy_ticket(now)  # which grows: no turn is awaited
+        heavy = worker.heavy_ticket(now)  # no turn is awaited: its memory grows meanwhile
         return bool(heavy) and worker.condemn(heavy, "OUT_OF_MEMORY")
 
     def _condemn(self, worker: Watched, ticket: int, reason: str) -> bool:
-        """In turn, decide between the end of that job and its worker's; True if it is the worker's."""
+        """Take a turn, and decide whether to kill the worker for that job; False if the job has ended."""
         self._turns.take()
         is_condemned = worker.condemn(ticket, reason)
         if not is_condemned:
@@ -172,7 +186,7 @@ class Keeper:
         return is_condemned
 
     def _obey(self, worker: Watched) -> bool:
-        """Carry out an order; True if it is the worker's end."""
+        """Carry out an order; True if the worker is to be killed now."""
         order = self._next_order()
         if order.what == "kill":
             return self._condemn(worker, order.ticket, order.reason)

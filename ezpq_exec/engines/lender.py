@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
-from .errand import Answer, Errand, Parcel, nothing, run_bundle, run_here, run_packed
+from .errand import Answer, Errand, PackedCall, nothing, run_bundle, run_in_turn, run_packed
 
 if TYPE_CHECKING:
     from .loans import Loan
@@ -33,13 +33,13 @@ class Lender:
     """One executor of somebody else's.
 
     Attributes:
-        is_prompt: it is quick, and so can be lent jobs ahead of their turn.
+        is_prompt: it starts jobs quickly, so it can be lent jobs ahead of their turn.
         is_here: it runs jobs in this process.
         isolates: it runs jobs in processes of their own.
         packs: calls go to it as bytes of ours, and so do results; then lambdas can be carried,
             and what does not pickle, or unpickle, fails its own job alone.
-        asked: it was given a job.
-        served: a job came back from it.
+        asked: it was given at least one job.
+        served: at least one job came back from it.
         sees_board: its workers can open our page.
         pace: how long the last job took, in seconds.
         tells: its futures say when a job runs; of a stranger, whether one ever did.
@@ -49,8 +49,8 @@ class Lender:
     def __init__(self, executor: Executor) -> None:
         home = getattr(type(executor).submit, "__module__", None)
         self.executor = executor
-        # Those on other hosts stumble over what does not pickle: distributed never resolves the
-        # future of a result that cannot be fetched, executorlib loses its worker by it.
+        # Some lenders cannot cope with what does not pickle: distributed never resolves the future
+        # of a result that cannot be fetched, and executorlib loses its worker.
         self.packs = home in _PROCESSES | _REMOTE
         self.isolates = self.packs or home in _LOKY
         self.is_here = home in _THREADS
@@ -62,7 +62,7 @@ class Lender:
         self.pace = 1.0
         self._takes_several = not (self.is_here and _pickles(executor))
         self._most = MOST
-        self._whole = 0  # calls that came back with all done, since one did not
+        self._whole = 0  # calls in a row that came back with all their jobs done
         self.fault: BaseException | None = None
 
     def submit(self, loans: Sequence[Loan], tell: Callable[[int, Answer | None], object]) -> Any:
@@ -75,13 +75,13 @@ class Lender:
             calls = [(loan.ticket[2], loan.payload) for loan in loans if loan.ticket is not None]
             future = submit(run_bundle, path, head, calls, strict=self.packs)
         elif len(loans) > 1:
-            future = submit(run_here, [loan.errand for loan in loans if loan.errand], tell)
+            future = submit(run_in_turn, [loan.errand for loan in loans if loan.errand], tell)
         elif first.errand is not None:
             future = submit(first.errand)
         elif self.is_prompt:
             future = submit(run_packed, first.payload)
         else:
-            future = submit(Parcel(first.payload))
+            future = submit(PackedCall(first.payload))
         if not isinstance(future, Future):
             raise TypeError(f"the borrowed executor's submit returned {future!r}, not a Future")
         return future

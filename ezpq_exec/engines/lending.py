@@ -1,4 +1,4 @@
-"""The dealings with a lender: one thread of ours asks it for a worker, or for a new lender.
+"""Hands jobs to a lender, on a thread of ours, and asks for a new lender when one breaks.
 
 All jobs go through that thread. The lender's `submit` may take as long as it likes; and the thread
 that resolves its futures could be one that `submit` waits for.
@@ -45,7 +45,7 @@ class Lending:
         inbox: of whoever gives the orders.
     """
 
-    def __init__(self, source: Executor | Callable[[], Executor], inbox: Inbox[Any]) -> None:
+    def __init__(self, source: Executor | Callable[[], Executor], inbox: Inbox[News]) -> None:
         self._source = source
         self._inbox = inbox
         self.lender = lender_from(source)

@@ -1,8 +1,8 @@
 """A direct line: the thread that waits for a job's answer reads it itself, and wakes nobody else.
 
 The worker sends a small answer by its queue, where that thread sleeps in a plain read, if it finds
-on the page that somebody does; else by its stream, to the loop. Whoever leaves the line without the
-answer tells the loop, which listens there from then on.
+on the page that somebody does; else by its stream, to the loop. A thread that leaves the line
+without the answer tells the loop, which listens there from then on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Line:
         self.over = False
         self._begun = False
         self._hung_up = False
-        self._lock = threading.Lock()  # guards that nobody begins to wait once this is set
+        self._lock = threading.Lock()  # guards that no wait begins once `_hung_up` is set
         self._queue = queue
         self._page = page
         self._lookout = lookout
@@ -79,7 +79,7 @@ class Line:
             while not messages or (messages[-1] and ticket_of(messages[-1]) != self.ticket):
                 read_into(messages, self._queue.entry, self._lookout)
         except (OSError, ValueError):
-            pass  # it took too long, or the worker is gone, and all this with it
+            pass  # the time is over, or the worker is gone
         finally:
             self.over = True
 
@@ -98,7 +98,7 @@ class Line:
     @property
     def outcome(self) -> Outcome | None:
         """What the worker answered, if that came this way."""
-        if self._outcome is None:  # it is asked for by the one who waits, and by the loop
+        if self._outcome is None:  # made once: both the waiting thread and the loop ask for it
             frame = self._frame()
             self._outcome = None if frame is None else outcome_of(frame)
         return self._outcome

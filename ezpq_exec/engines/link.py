@@ -49,7 +49,7 @@ class Link:
     Attributes:
         ticket, number: the run that is in the worker's hands, and its job's number; 0 for none.
         ready: the worker takes jobs.
-        orphan: the root is gone, and with it the one who would clear up after the keeper.
+        orphan: the root is gone, so that nobody would clear up after the keeper.
     """
 
     def __init__(self, slot: int) -> None:
@@ -75,16 +75,17 @@ class Link:
         self.listening = False  # the loop waits there
         self.parcels: socket.socket | None = None  # for what goes by shared memory
         self.parcel: Parcel | None = None  # what is in the worker's hands of that kind
-        self.blocks: set[int] = set()  # shared objects that the worker has
-        self.maybe: set[int] = set()  # and those that it may have
+        self.blocks: set[int] = set()  # shared objects that the worker certainly has
+        self.maybe: set[int] = set()  # shared objects that it may have
         self.has_segments = False  # the worker may keep some for its results
         self.fetched = False  # whoever handed the last job over has waited there
         self.lookout = Lookout()
-        self.askers: dict[int, list[Callable[[str | None], object]]] = {}  # where what ticket is
+        # By ticket: who waits for the stack of that run.
+        self.askers: dict[int, list[Callable[[str | None], object]]] = {}
         self.keeper: int | None = None  # its pidfd
-        self.forced: tuple[int, str | None] | None = None  # killed with its keeper: at what, why
-        self.spoilt: BaseException | None = None  # why there is no talking to its worker
-        self.unborn: BaseException | None = None  # why there is none
+        self.forced: tuple[int, str | None] | None = None  # if killed: ticket, reason
+        self.spoilt: BaseException | None = None  # why the worker cannot be talked to
+        self.unborn: BaseException | None = None  # why there is no worker
         self.root = roots.shared()
         with contextlib.ExitStack() as undo:
             memory = Page.allocate()

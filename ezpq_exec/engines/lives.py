@@ -1,7 +1,7 @@
 """What happens to workers that have keepers: births, answers and deaths, turned into reports.
 
-Of each slot one thing is reported at a time. Of what the scheduler hears together, it might answer
-the first with a job for a worker whose death is the second.
+Only one thing is reported of each slot at a time. Otherwise the scheduler might answer the first
+report with a job for a worker whose death is the second.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Lives(PicklingEngine):
         self._initializer: bytes | None = None
         self._tickets = itertools.count(1)
         self._links: dict[int, Link] = {}
-        self._leaving: set[Link] = set()  # of which nothing more is to be reported
+        self._leaving: set[Link] = set()  # links of which nothing more is reported
         self._reports: list[Report] = []
-        self._told: set[int] = set()  # slots of which these are: one report a slot at a time
-        self._late: list[tuple[Link, Died | None]] = []  # deaths to be told of next time
+        self._told: set[int] = set()  # the slots in `_reports`: each is in it at most once
+        self._late: list[tuple[Link, Died | None]] = []  # deaths to be reported in the next `wait`
         self._closing = False
         self._renewals = Renewals()
 
@@ -117,7 +117,7 @@ class Lives(PicklingEngine):
             self._part(link)
 
     def _listen(self, link: Link) -> None:
-        """Nobody waits on the line any more, where the answer may come all the same."""
+        """Listen for an answer that may still come by the queue, where nobody waits any more."""
         if link.queue is not None and not link.listening:
             link.page.ask_directly(0)
             link.listening = True
@@ -179,15 +179,15 @@ class Lives(PicklingEngine):
         self._report(Ready(link.slot, link.pid))
 
     def _mourn(self, link: Link, died: Died | None) -> None:
-        """A worker is gone, and all that it started; with its keeper, if that did not say so."""
+        """A worker is gone, with all that it started. `died` is None if its keeper is gone, too."""
         if link.closed:
             return
         if link not in self._leaving:
-            if link.is_with_others:  # the last word may be there: they are to tell it first
+            if link.is_with_others:  # a thread may have the answer: it is to tell first
                 if link.line is not None:
                     link.line.hang_up()
                 self._late.append((link, died))
-                self._told.add(link.slot)  # and nothing else is to be heard of it before
+                self._told.add(link.slot)  # nothing else of this slot is reported before
                 return
             self._last_words(link)
             if link.slot in self._told:  # the scheduler must hear that first, by itself
@@ -199,14 +199,14 @@ class Lives(PicklingEngine):
             self._bereave(link, died)
 
     def _last_words(self, link: Link) -> None:
-        """Take in what a worker that is gone had still sent."""
+        """Read what a dead worker has sent before its end."""
         if link.channel is not None:
             frames = link.channel.drain()
             self._on_queue(link, 0)
             self._hear_answers(link, frames)
 
     def _bereave(self, link: Link, died: Died) -> None:
-        """A worker is gone, and its keeper is at the next."""
+        """A worker is gone, and its keeper starts the next."""
         if not link.ready:
             self._fail(link, obituary.unready(died), died=True)
             return
@@ -226,7 +226,7 @@ class Lives(PicklingEngine):
             self._mourn(link, None)
 
     def _bereft(self, link: Link) -> None:
-        """A keeper is gone, and its worker with it."""
+        """A keeper and its worker are gone: report it, and start another keeper."""
         slot, pid, ready, reason = link.slot, link.pid, link.ready, link.reason
         begun = link.page.begun(link.ticket) if link.ticket else None
         was_leaving = link in self._leaving
@@ -251,7 +251,7 @@ class Lives(PicklingEngine):
     # Holding and letting go -----------------------------------------------------------------
 
     def _send(self, link: Link, head: bytes, body: Any) -> None:
-        """Have the worker get a frame: by its queue, or if that is too small, by the stream."""
+        """Send a frame to the worker: by its queue, or by the stream if it is too large for that."""
         channel, queue = link.channel, link.queue
         if channel is None or queue is None:
             return
@@ -273,14 +273,14 @@ class Lives(PicklingEngine):
         link.part()
 
     def _dismiss(self, link: Link, order: str) -> None:
-        """Have it leave, at its worker's pace ("retire") or at once ("end")."""
+        """Let it go: when its worker has left by itself ("retire"), or at once ("end")."""
         del self._links[link.slot]
         self._leaving.add(link)
         link.order(order)
         self._part(link)
 
     def _discard(self, link: Link) -> None:
-        """Nothing of it is left."""
+        """Forget a link of which nothing is left."""
         self._part(link)
         self._board.unwatch(link.control.fileno())
         self._board.unwatch(link.tombstone)

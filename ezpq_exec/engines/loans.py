@@ -1,4 +1,4 @@
-"""What is lent out: which job of which slot goes to the lender, alone or with others."""
+"""The jobs that are with a lender: the slot of each, and which of them went in one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from ..jobs import Outcome, Verdict
 from .board import Board, Ticket
@@ -19,10 +19,10 @@ __all__ = ["Arrived", "Bundle", "Landed", "Loan", "Place", "Refused", "outcome_o
 class Place:
     """A slot.
 
-    `loans`: what was given to it, by number, until what became of it is told. Only the loop's thread
-    looks at them, and whoever hands over the only one.
-    `door`: those of them that wait here until the one before them has ended. `lock` guards it, and
-    `in_hand`, the number of those that do not.
+    `loans`: its jobs by number, until it is reported what became of them. Only the loop's thread
+    uses this, and a submitting thread that hands over the only one.
+    `door`: the jobs that wait here until the one before them has ended. `in_hand`: how many do not
+    wait. `lock` guards both.
     """
 
     def __init__(self, slot: int) -> None:
@@ -33,7 +33,7 @@ class Place:
         self.door: deque[Loan] = deque()
 
     def admit(self, loan: Loan, *, ahead: bool) -> bool:
-        """Take in a job; whether it is to be lent now: `ahead`, if need be, of its turn."""
+        """Take in a job; True if it is to be lent now. `ahead`: even if another one is in hand."""
         self.loans[loan.number] = loan
         with self.lock:
             if self.in_hand and not ahead:
@@ -45,8 +45,8 @@ class Place:
     def next(self, lend: Callable[[Loan], object]) -> None:
         """Have the job at the door lent, if there is one, now that the one before it has ended.
 
-        `lend` is called under the lock: whoever has cleared the door knows that what was taken from
-        there is on its way, and nothing comes after that.
+        `lend` is called under the lock. So after a thread has cleared the door under the lock, all
+        jobs from there are on their way, and no more will follow.
         """
         with self.lock:
             while self.door and self.in_hand == 1:
@@ -63,12 +63,12 @@ class Loan:
     Attributes:
         errand: the call, if it was not packed by the one who submitted it.
         ticket: where it is settled whether it has begun, if it is lent ahead to another process.
-        cell: the same, for as long as it is not free again.
+        cell: the same, kept until it is free again.
         bundle: what it goes to the lender in.
-        claims: whoever takes it out of here decides whether it is handed over at all.
-        is_back: it was taken back, and whatever comes of it is nobody's concern.
+        claims: whoever pops its one item decides whether it is handed over at all.
+        is_back: it was taken back; what still comes of it is ignored.
         is_in_doubt: it was to be taken back, and may have begun, or may come back undone.
-        is_told: what it came to was reported.
+        is_told: its end was reported.
         is_ahead: it was lent ahead of its turn, or waits at the door.
         is_undone: it came back, and has not begun.
     """
@@ -104,7 +104,7 @@ class Loan:
         return 0.0 if self.bundle is None else self.bundle.handed
 
     def claim(self) -> bool:
-        """Decide what becomes of it on its way to the lender; False if that is decided."""
+        """Be the one who decides whether it is handed over; False if another was first."""
         try:
             self.claims.pop()
         except IndexError:
@@ -112,7 +112,7 @@ class Loan:
         return True
 
     def take_back(self, board: Board | None) -> bool:
-        """Have it back; False if that is too late, or not certain. On the loop's thread.
+        """Take it back; False if it is too late, or not certain. On the loop's thread.
 
         The lender's future is not cancelled: if the standard library's pool broke at that moment, it
         would stumble over it, and leave all others unresolved (seen in CPython 3.11).
@@ -129,7 +129,7 @@ class Loan:
     def is_unbegun(self, known: bool, board: Board | None) -> bool:
         """Whether it is certain that the job did not begin, and now that it never will.
 
-        `known`: the lender's word for it.
+        `known`: the lender says so.
         """
         if self.ticket is not None and board is not None:
             return board.take_back(self.ticket) or known
@@ -138,7 +138,7 @@ class Loan:
         return known
 
     def let_go(self) -> None:
-        """What became of it is told: the lender's future knows it, and is to keep nothing alive."""
+        """Drop what it refers to: the lender's future refers to it, and would keep all that alive."""
         self.errand = self.bundle = self.payload = None
 
     def failed(self, cause: BaseException, seen: float) -> Outcome:
@@ -194,9 +194,6 @@ class Refused(NamedTuple):
     bundle: Bundle
     seen: float
     cause: BaseException
-
-
-Back = Union[Landed, Refused]
 
 
 def outcome_of(answer: Answer, handed: float, seen: float) -> Outcome:

@@ -1,4 +1,4 @@
-"""What is logged at all: the levels that the program has set, for its workers to take over."""
+"""The log levels that the program has set, for its workers to take over."""
 
 from __future__ import annotations
 

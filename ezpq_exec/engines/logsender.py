@@ -1,7 +1,7 @@
-"""In a worker: what is logged, and what is warned of, goes to the parent instead of nowhere.
+"""In a worker: sends log records and warnings to the parent.
 
-It is a handler of the root logger, as the program's own would be, until the worker's own
-configuration takes its place. A fork of the worker has no channel; there, all is as without it.
+It is a handler of the root logger, until a job configures logging in the worker. A fork of the
+worker has no channel; there, logging works as if this handler did not exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .wire import Wire
 
 __all__ = ["LONGEST", "send_logs"]
 
-LONGEST = 32 * 1024  # characters that are carried of a message, a traceback, or an attribute
+LONGEST = 32 * 1024  # characters of a message, a traceback or an attribute; the rest is cut off
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
 _NOT_CARRIED = {"args", "exc_info", "message", "asctime"}  # all are in the text
@@ -46,14 +46,14 @@ class _Relay(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
-        if os.getpid() != self._pid:  # two processes on one stream would spoil it
+        if os.getpid() != self._pid:  # frames of two processes would mix on one stream
             last = logging.lastResort
             if last is not None and record.levelno >= last.level:
                 last.handle(record)
             return
         try:
             body = _pack(record)
-        except Exception:  # a message that does not go with its arguments, and the like
+        except Exception:  # the message does not fit its arguments, for instance
             self.handleError(record)
             return
         self._wire.tell(Kind.LOGGED, body)
@@ -77,7 +77,7 @@ def _yield_to_configuration(relay: logging.Handler) -> None:
 
 
 def _pack(record: logging.LogRecord) -> bytes:
-    """A record as bytes: all that is needed to format it, and what else was put into it."""
+    """A record as bytes: all that is needed to format it, and the attributes that were added to it."""
     fields: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in vars(record).items():

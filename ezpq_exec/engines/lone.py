@@ -1,4 +1,4 @@
-"""A worker without a keeper: it says itself when it begins a job, and sees itself to its end.
+"""A worker process without a keeper: it reports its jobs' starts, and ends when the parent is gone.
 
 Nothing kills it when its parent dies but a thread of its own, which must get the GIL for that: a
 job that holds the GIL goes on until it lets go.

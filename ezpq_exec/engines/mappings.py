@@ -1,8 +1,8 @@
-"""What a reader sees of a segment: its memory, mapped, as long as anything refers to it.
+"""Segments as a reader has them: mapped into its memory, for as long as any object refers to them.
 
-The memory goes with the last object that was made of it (an array, say), and then the lender is
-told, by the segment's first byte. A process that forks has children who read on for an unknown
-time; so from then on the lender is told nothing, and what is written there stays private.
+The memory is unmapped with the last object that uses it (an array, say). The segment's first byte
+then tells the lender. After a fork, the child may read for an unknown time; so from then on the
+lender is not told, and what is written there stays private to each process.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Mapping:
         self.address = 0
         self._lease = lease
         self._forked = False
-        # A mapping of its own, in which it can be said that the other is no longer needed.
+        # The first page is mapped a second time, to write there that the segment is free again.
         self._head = 0
         self._fd = os.dup(fd) if mode is Mode.OWN else -1
         try:
@@ -67,7 +67,7 @@ class Mapping:
         memory = (ctypes.c_char * size).from_address(self.address)
         self.memory = weakref.ref(memory)
         _mappings.add(self)
-        # Not at exit: what refers to it may be used even later.
+        # Not at the interpreter's exit: objects may use the memory even after that.
         weakref.finalize(memory, self._end).atexit = False
         self._whole = memory
 
@@ -78,7 +78,7 @@ class Mapping:
         return seen.toreadonly() if self.mode is Mode.READ else seen
 
     def fork(self) -> None:
-        """This process is about to fork: have two processes from here on see what they do now."""
+        """This process is about to fork: make the memory private to parent and child."""
         self._forked = True
         if self.mode is Mode.OWN:
             _map(self._fd, self.size, *Mode.COPY.value, at=self.address)
@@ -124,7 +124,7 @@ def view(fd: int, size: int, mode: Mode, lease: Lease | None = None) -> memoryvi
 
 
 def _copy(fd: int, size: int, mode: Mode, lease: Lease | None) -> memoryview:
-    """As `view`, where nothing more can be mapped."""
+    """As `view`, by a copy: the system allows no more mappings."""
     if sys.platform != "linux":  # elsewhere there are none
         raise NotImplementedError
     memory = memoryview(bytearray(size))
@@ -137,7 +137,7 @@ def _copy(fd: int, size: int, mode: Mode, lease: Lease | None) -> memoryview:
 
 
 def locate(memory: memoryview) -> tuple[Mapping, int] | None:
-    """The mapping that these bytes are in, and where, if what is written there goes to its segment."""
+    """The mapping that has these bytes, and their offset; None if there is none, or it is private."""
     if not _mappings or memory.readonly:
         return None
     import ctypes
@@ -181,8 +181,8 @@ def _map(fd: int, size: int, protection: int, flags: int, at: int | None = None)
     libc = _libc()
     if at is not None:
         flags |= _FIXED
-    # All pages at once are cheaper than one by one. Private ones would be copied by that, if they
-    # could be written to.
+    # To map all pages at once is cheaper than one by one. But writable private pages would be copied
+    # by that; so they are mapped for reading first.
     first = _READ if flags & _PRIVATE else protection
     address: int = libc.mmap(at, size, first, flags | _POPULATE, fd, 0)
     failed = address == ctypes.c_size_t(-1).value

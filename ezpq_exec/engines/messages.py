@@ -37,7 +37,7 @@ class Unborn(NamedTuple):
 
 
 class Dumped(NamedTuple):
-    """To the parent: where the job of that ticket was; None if it did not run, or could not tell."""
+    """To the parent: the stacks of the job of that ticket; None if it did not run or has none."""
 
     ticket: int
     stack: str | None
@@ -46,10 +46,15 @@ class Dumped(NamedTuple):
 class Order(NamedTuple):
     """To the keeper.
 
-    `what`: "kill" the worker for the job of `ticket`, for `reason`; "terminate" it, the same by
-    SIGTERM and only then by force; "dump" its stacks while it runs that job, and let it go on;
-    "renew" it, which is leaving, with the next; "fork" the next, where it was killed for a reason;
-    "retire" with it; "end" it and yourself.
+    `what` is one of these:
+
+    - "kill": kill the worker, if it still runs the job of `ticket`, for `reason`;
+    - "terminate": the same, but by SIGTERM first;
+    - "dump": take its stacks, if it runs that job;
+    - "renew": the worker is leaving: wait for that, and start the next;
+    - "fork": start the next, after one that was killed for a job;
+    - "retire": wait until the worker has left, and end;
+    - "end": kill the worker, and end.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""What is known of a worker that is gone, in the words that the scheduler and users read."""
+"""From what is known of a dead worker to the `Loss` or the exception that tells of it."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def sudden(
     cause: BaseException | None,
     output: Output | None,
 ) -> Loss:
-    """A worker's loss together with its keeper, who has told nothing.
+    """The loss of a worker together with its keeper, which could not report it.
 
-    By what, is known if we have killed the keeper: for `reason`, a verdict's name, or for `cause`.
+    If we have killed the keeper, we know why: for `reason`, a verdict's name, or for `cause`.
     """
     is_ours = reason is not None or cause is not None
     return Loss(
@@ -69,7 +69,7 @@ def sudden(
 
 
 def unready(died: Died) -> WorkerDied:
-    """Why a worker was not to be had: it died before it was ready."""
+    """The error for a worker that died before it was ready."""
     how = _signal_name(died.exitcode) or f"exit code {died.exitcode}"
     return WorkerDied(
         f"a worker died before it was ready: {how} (pid {died.pid})",

@@ -1,6 +1,6 @@
-"""In a worker: where stdout and stderr go while a job runs whose output is to be kept.
+"""In a worker: redirects stdout and stderr to files while a job runs whose output is captured.
 
-It is done with the descriptors, so that it holds for what C code and other processes write, too.
+The descriptors themselves are redirected: so is what C code and other processes write to them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STREAMS = (1, 2)
 
 
 class Outlet:
-    """Both descriptors, which may be elsewhere for the time of a job."""
+    """The two descriptors, which are redirected for the time of a job."""
 
     def __init__(self) -> None:
         self._is_turned = False
@@ -28,12 +28,12 @@ class Outlet:
         self._was_by_line = False
 
     def turn(self, sock: socket.socket) -> None:
-        """Have them write to the files that come by `sock`."""
+        """Redirect them to the files whose descriptors come by `sock`."""
         if sys.platform == "win32":
             raise NotImplementedError("descriptors do not travel here")
         _, received, _, _ = socket.recv_fds(sock, 1, len(_STREAMS))
         files = [_copy(file) for file in received]
-        for file in received:  # before anything is written: it may be what a job has closed
+        for file in received:  # first, since one may have the number 1 or 2, if a job closed that
             os.close(file)
         flush()
         _flush_c()
@@ -44,13 +44,13 @@ class Outlet:
                 self._kept.append(None)
             os.dup2(file, target)
             os.close(file)
-        # Else what was printed before a kill would still be in this process's memory.
+        # By line, since what is in this process's memory is lost when it is killed.
         self._was_by_line = getattr(sys.stdout, "line_buffering", False)
         _write_by_line(True)
         self._is_turned = True
 
     def flush(self) -> None:
-        """A job has ended: have written what it wrote, and by then have them be what they were."""
+        """A job has ended: flush what it wrote, and undo the redirection."""
         flush()
         if self._is_turned:
             self._turn_back()

@@ -1,7 +1,7 @@
-"""A page of memory that parent, keeper and worker share: what the worker is doing, without a call.
+"""A page of memory that parent, keeper and worker share: it shows what the worker is doing.
 
-The worker writes, at the start and end of each job; the others read whenever they care to. Each
-word is written whole. Two words are the keeper's: the job that it is about to kill, and when it will
+The worker writes at the start and end of each job; the others read at any time, without a system
+call. Each word is written whole. Two words are the keeper's: the job that it is about to kill, and when it will
 look at the worker's memory; and one is the parent's: the job for whose answer a thread waits at the
 queue.
 """
@@ -73,7 +73,7 @@ class Page:
 
     @property
     def weighed_at(self) -> float:
-        """When the keeper will look at the worker's memory, unless it is told to do so sooner."""
+        """When the keeper will next measure the worker's memory, unless it is told to do so sooner."""
         return self._floats[_WEIGHED]
 
     @weighed_at.setter

@@ -1,9 +1,9 @@
 """Parcels: calls and results whose large parts go by shared memory, and only the rest by a socket.
 
-What pickle can leave out (arrays, and whatever else hands over its memory by pickle's protocol 5) is
-copied once, into a segment, and used there by the reader. A pickle that is itself large goes the
-same way. Descriptors travel beside the message, by a socket of their own. Where there is no shared
-memory to be had, all is one pickle, as ever.
+Arrays, and whatever else hands over its memory by pickle's protocol 5, are copied once, into a
+segment, where the reader uses them. A pickle that is itself large goes the same way. Descriptors
+are sent with the message, by a socket of their own. If no shared memory is available, all is one
+pickle, as usual.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Span(NamedTuple):
 class Content(NamedTuple):
     """What a parcel's message says.
 
-    `size`: bytes of its own segment, 0 without one. `blocks`: those that spans refer to, as sources
-    from 1 on, with their sizes. `news`: those of them that come with this. `lasting`: the segment
-    is not to be changed, since it may have to be read again.
+    `size`: bytes of its own segment, 0 without one. `blocks`: numbers and sizes of the shared
+    objects to which spans refer, as sources from 1 on. `news`: those of them whose descriptors come
+    with this message. `lasting`: the segment may be read again, so it must not be changed.
     """
 
     main: Union[bytes, Span]
@@ -66,18 +66,15 @@ class Content(NamedTuple):
 
 
 class Kept(list[pickle.PickleBuffer]):
-    """What pickle is to leave to us. It is called with each buffer, and says whether pickle has it."""
+    """The buffers that pickle leaves out. Pickle calls it with each, and includes it if that is True."""
 
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         """See `packing.Keep`."""
         if len(self) >= _MOST_KEPT:
             return True
-        try:
-            with buffer.raw() as memory:
-                if memory.nbytes < LARGE and block_of(memory) is None:
-                    return True
-        except BufferError:  # it is in pieces, of which pickle may think what it likes
-            return True
+        with buffer.raw() as memory:  # not in pieces, which pickle refuses before it asks
+            if memory.nbytes < LARGE and block_of(memory) is None:
+                return True
         self.append(buffer)
         return False
 
@@ -101,7 +98,7 @@ class Parcel:
         self.borrowed: list[tuple[int, Mapping]] = []
 
     def __len__(self) -> int:
-        """More than a queue takes."""
+        """A length above what a queue takes, so that it is treated as large."""
         return LARGE + (0 if self.lease is None else self.lease.segment.end)
 
     def send(self, sock: socket.socket, head: bytes, known: set[int]) -> list[Block]:
@@ -175,7 +172,7 @@ class Packer:
         return parcel if self._copy(parcel, copies) else None
 
     def seal(self, parcel: Parcel) -> None:
-        """To be called when its objects are let go of: what is held all the same is copied.
+        """Copy what it borrows from the call's segment and is still in use. The caller has dropped it.
 
         Raises:
             OSError: there is no memory, or no descriptor, left.

@@ -1,7 +1,7 @@
 """Worker processes, each with a keeper of its own (Linux).
 
 No queue, lock or pipe is shared between workers: the death of one can spoil nothing for another.
-One thread drives all of this, and never waits but in `wait`.
+One thread drives all of this, and waits only in `wait`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if sys.platform != "linux":
 __all__ = ["ProcessEngine"]
 
 _AT_ONCE = socket.MSG_DONTWAIT
-_MOST_MEMORY = 2**63 - 1  # bytes: what goes into a frame
+_MOST_MEMORY = 2**63 - 1  # bytes: the most that a frame can carry
 
 
 class ProcessEngine(Lives):
@@ -99,7 +99,7 @@ class ProcessEngine(Lives):
         """See `Engine.run`."""
         link = self._links.get(slot)
         if link is None:
-            return  # it was lost this moment, as is being reported
+            return  # it has just been lost, and that will be reported
         link.take_up(next(self._tickets), number, timeout)
         link.is_large = len(payload) > SMALL
         head = header(link.ticket, Kind.CALL, payload, timeout or 0.0, rss=memory_limit)
@@ -107,7 +107,7 @@ class ProcessEngine(Lives):
             refused = self._depot.send(link, payload, head)
             if refused is not None:
                 self._report(refused)
-                if not refused.ready:  # it is to capture what never came
+                if not refused.ready:  # it waits to capture a job that will not come
                     link.order("renew")
                     self._part(link)
         else:
@@ -245,7 +245,7 @@ class ProcessEngine(Lives):
             self._dismiss(link, "retire")
 
     def begun(self, slot: int, number: int) -> float | None:
-        """See `Engine.begun`. A call that is all delivered counts as begun: it may be in C."""
+        """See `Engine.begun`. A call that was delivered counts as begun: the worker may be busy in C."""
         link = self._links.get(slot)
         if link is None or link.number != number:
             return None

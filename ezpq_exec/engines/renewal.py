@@ -1,8 +1,8 @@
 """Which keepers may fork their next worker: those that have killed one wait until no kill is near.
 
-A kill takes a millisecond of CPU, and a worker's start several. Where many deadlines fall together,
-all that wait for them wait for the cores; so first all the kills, and then the starts: as many at a time
-as there are cores, for whoever has just been told of a kill needs one, too.
+A kill takes a millisecond of CPU time, and starting a worker takes several. If many deadlines fall
+together, the cores are what all wait for. So all kills come first, and then the starts: as many at
+a time as there are cores, since the program, which has just heard of the kills, needs one, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AFTER = 0.25  # seconds after it; and the longest that a keeper waits, whatever 
 
 
 class Renewals:
-    """Keepers that wait for leave to fork. The parent's loop gives it when it is about to sleep."""
+    """Keepers that wait for permission to fork; the loop gives it when it is about to sleep."""
 
     def __init__(self) -> None:
         self._waiting: list[Link] = []
@@ -34,14 +34,14 @@ class Renewals:
         self._until = 0.0  # when the first of them has waited for long enough
 
     def owe(self, link: Link, died: Died) -> None:
-        """The worker of `link` has died. If its keeper has killed it, that waits."""
+        """The worker of `link` has died. If its keeper has killed it, the keeper waits for permission."""
         if died.reason is not None:
             if not self._waiting:
                 self._until = time.monotonic() + AFTER
             self._waiting.append(link)
 
     def give(self, timeout: float | None, links: Iterable[Link]) -> float | None:
-        """Give leave, unless a kill is near in one of `links`, or there is something else to do.
+        """Give permission, unless a kill is near in one of `links`, or there is something else to do.
 
         Args:
             timeout: seconds for which the caller is about to sleep; 0: it is not; None: for ever.

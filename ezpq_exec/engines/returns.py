@@ -1,9 +1,9 @@
-"""What comes back from a lender, turned into reports: answers, jobs undone, and what befell others.
+"""Turns what comes back from a lender into reports: answers, failures, and jobs that were not run.
 
-Several jobs that went in one call come back together, when the last has ended. So that none has to
-wait for the one behind it, a bundle that is not back before long is looked at, once: what has not
-begun is taken back, so that at most one job of it still runs, and the answers of those that have
-ended are fetched from the page.
+Several jobs that went in one call come back together, when the last has ended. No job should have
+to wait for the one behind it. So if a bundle does not come back soon, its jobs that have not begun
+are taken back, so that at most one still runs, and the answers of those that have ended are fetched
+from the page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Returns:
 
     Args:
         lending: by which it went away.
-        renew: is told of a slot whose last job was lost: it needs a lender anew.
+        renew: called with a slot whose last job was lost: it has to find a lender again.
     """
 
     def __init__(self, lending: Lending, renew: Callable[[Place], object]) -> None:
@@ -100,7 +100,7 @@ class Returns:
         return [self._finish(loan, item.answer, item.seen)]
 
     def unload(self, back: Landed | Refused) -> list[Report]:
-        """Tell of each of a bundle's jobs of which it was not told."""
+        """Report each of a bundle's jobs that was not reported before."""
         bundle = back.bundle
         bundle.is_over = True
         self._lending.bundles.discard(bundle)
@@ -121,9 +121,9 @@ class Returns:
     def _vacate(self, bundle: Bundle, *, is_safe: bool) -> None:
         """Let go of its jobs and their cells.
 
-        A pool that breaks fails its futures first, and ends its workers then. Until that, one of them
-        may take up a job and look at its cell: it must find the mark that it was taken back. So those
-        cells are not used again; they go with the whole page, once nothing is on it.
+        A pool that breaks fails its futures first, and ends its workers afterwards. In between, a
+        worker may take a job and look at its cell: it must still find there that the job was taken
+        back. So these cells are not used again; they are freed with the whole page.
         """
         lending = self._lending
         board = lending.board
@@ -187,7 +187,7 @@ class Returns:
         return () if loan.bundle is None else loan.bundle.members
 
     def _explain(self, loan: Loan, back: Landed | Refused) -> Report:
-        """A job came to nothing by the lender's doing, unless it was done before that."""
+        """The lender failed a job, unless the job was done before that."""
         answer = self._left_on_page(loan)
         if answer is not None:
             return self._finish(loan, answer, back.seen)
@@ -210,7 +210,7 @@ class Returns:
         broken = lender is not None and lender.fault is not None
         if not broken and not isinstance(cause, CancelledError):
             if len(self._mates(loan)) > 1 and loan.is_unbegun(refused, board):
-                return self._undone(loan)  # it was another's fault, with which it went
+                return self._undone(loan)  # another job of the same call was at fault
             return Finished(slot, loan.number, loan.failed(cause, seen))
         begun = None if loan.is_unbegun(refused, board) else loan.handed
         loss = Loss(begun=begun, ended=seen, cause=cause)

@@ -1,8 +1,8 @@
 """The root: one clean process, started by loky, from which every keeper of the program is forked.
 
-It is single-threaded and has run nobody's code, so that a fork of it is as clean as a process
-started afresh, at a fiftieth of the time. What falls to it when a keeper dies, it kills; when the
-parent ends, however it ends, it kills all that is left, and ends too.
+It has one thread and has run nobody's code. So a fork of it is as clean as a new process, and takes
+a fiftieth of the time. When a keeper dies, the processes that it leaves become children of the
+root, which kills them. When the parent ends, in whatever way, the root kills all that is left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import select
 import signal
 import socket
 import sys
-import traceback  # so that workers have it
+import traceback  # so that workers, which are forks, need not import it
 from collections.abc import Sequence
 
 from . import logsender, tree
@@ -43,13 +43,13 @@ _PRELOADED = (logsender, traceback)  # else each worker would take 4 ms to impor
 
 def main(requests: socket.socket, parent: int) -> None:
     """Fork keepers on request, until the parent ends. Returns in workers alone, when they end."""
-    ignore(_DEAF_TO)  # these end the parent, and that ends us
+    ignore(_DEAF_TO)  # if these end the parent, that ends the root
     try:
         pidfd = os.pidfd_open(parent)
     except ProcessLookupError:
         return  # it has ended meanwhile
     if os.getppid() != parent:
-        return  # the same, and another has its number
+        return  # it has ended meanwhile, and another process has its number
     # A signal for the program's process group, SIGKILL by a supervisor say, must find somebody left
     # who clears up. Workers go back to it, for Ctrl-Z and the like.
     home = os.getpgrp()
@@ -63,10 +63,15 @@ def main(requests: socket.socket, parent: int) -> None:
 
 
 class _Root:
-    """The keepers, each with its tombstone: a descriptor that is closed when nothing is left."""
+    """The keepers, each with its tombstone: a descriptor that is closed when nothing is left.
+
+    Args:
+        requests: the socket from which requests come.
+        parent: the parent's pidfd.
+        home: the process group of its workers.
+    """
 
     def __init__(self, requests: socket.socket, parent: int, home: int) -> None:
-        """Args: from where requests come; the parent's pidfd; the process group of its workers."""
         self._home = home
         self._requests = requests
         self._parent = parent
@@ -139,7 +144,7 @@ class _Root:
         except (OSError, MemoryError) as failure:
             _say_why([control], failure)
             os._exit(1)
-        # From here on this is a worker, which needs nothing of all that.
+        # From here on this is a worker, which needs none of the root's descriptors and handlers.
         for number in _DEAF_TO[1:]:  # not Ctrl-C: it is the parent that decides what that ends
             signal.signal(number, signal.SIG_DFL)
         os.close(control)

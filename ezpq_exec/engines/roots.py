@@ -38,7 +38,7 @@ class Root:
             raise
 
     def _start(self, theirs: socket.socket) -> None:
-        """Start the process; off every thread that has something else to see to."""
+        """Start the process, on a thread that has nothing else to do."""
         try:
             from loky.backend import get_context
 
@@ -75,7 +75,7 @@ class Root:
                 os.close(descriptor)
 
     def epitaph(self) -> str:
-        """Why a keeper was not to be had, as far as it is known."""
+        """Why there is no keeper, as far as it is known."""
         process = self._process
         if process is None or process.pid is None or process.exitcode is None:
             return "a keeper died before its worker was up"
@@ -101,7 +101,7 @@ class Root:
 
 
 def _be_root(requests: socket.socket, parent: int) -> None:
-    """In the new process. What it needs is imported there alone."""
+    """Run the root, in the new process. Only there its modules are imported."""
     from . import root
 
     root.main(requests, parent)

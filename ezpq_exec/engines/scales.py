@@ -1,8 +1,8 @@
-"""A keeper's scales: how much memory its worker's whole tree has, asked no more often than need be.
+"""Measures the memory of a worker and all processes below it, no more often than necessary.
 
-A tree grows no faster than memory can be written. So after each weighing it is known for how long
-the tree stays within its limit for certain, and it is left alone for that time. That holds for
-whatever the worker is at then, so the next job, if it may have as much, needs no weighing of its own.
+Processes can fill memory only so fast. So each measurement says for how long they are certain to
+stay within the limit, and until then nothing is measured. This holds whatever job the worker runs
+by then, so a next job with the same limit or a higher one needs no measurement of its own.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .usage import resident
 
 __all__ = ["Scales", "weigh"]
 
-FASTEST = 8 * 2**30  # bytes that one core can fill in a second, and hardly any does
+FASTEST = 8 * 2**30  # bytes a second: more than nearly any core can fill
 FINEST = 0.005  # seconds between two weighings, at least
-SHARE = 0.05  # of a core, which weighing may take at most
+SHARE = 0.05  # of one core: the most that weighing may take
 
 
 class Scales:
-    """Those of one worker.
+    """Weighs one worker with all processes below it.
 
     Attributes:
         due: when to weigh next (monotonic seconds); None while no job has a limit.
@@ -41,7 +41,7 @@ class Scales:
         page = self._page
         if self.due is None or self.due > now:
             return 0
-        # Taken back first: a job that begins after we have looked whether one runs will ask by itself.
+        # Reset before the look: a job that begins after it then asks to be weighed by itself.
         self.due, page.weighed_at = None, 0.0
         before = time.process_time()
         ticket, limit = page.running, page.memory_limit
@@ -58,10 +58,10 @@ class Scales:
 
 
 def weigh(pids: Iterable[int], limit: int) -> int:
-    """What these processes have, in bytes; of that which several share, each has its share.
+    """The memory of these processes, in bytes; what several share is divided among them.
 
-    To ask for shares takes long, as all pages are looked at. What is resident is known at once, and
-    is not less; so that is the answer where it is within `limit`.
+    To find out the shares takes long, since the kernel looks at all pages. The resident memory is
+    known at once, and is never less. So that is the answer where it is within `limit`.
     """
     sizes = {pid: resident(pid) for pid in pids}
     total = sum(sizes.values())
@@ -69,7 +69,7 @@ def weigh(pids: Iterable[int], limit: int) -> int:
 
 
 def _share(pid: int, size: int) -> int:
-    """The proportional share of a process that was of that size; all of it, where that is not told."""
+    """A process's memory, of shared pages its part; `size`, its resident memory, if that is not told."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as sums:
             for line in sums:
@@ -78,5 +78,5 @@ def _share(pid: int, size: int) -> int:
     except ProcessLookupError:  # it has ended
         return 0
     except OSError:
-        pass  # it is another user's, or says to nobody what it has
+        pass  # it is another user's, or the kernel does not tell
     return size

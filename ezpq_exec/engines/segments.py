@@ -1,10 +1,10 @@
 """Segments: memory without a name, lent to one reader at a time; and a pool that keeps some warm.
 
-The pages of a fresh segment have to be found and cleared, which takes longer than to copy into
-those that are there. So a segment is used again, once its reader has said that it is done: the
-first byte of it is not 0 until then. A reader that never says so (it was killed, or has forked
-children who may read on) keeps it: the lender lets go, and the kernel frees it with its last
-reader. Nothing has a name, so nothing is left, whoever dies.
+For a new segment, the kernel has to find and clear pages, which takes longer than to copy into
+pages that are there. So a segment is used again, once its reader has said that it is done: until
+then its first byte is not 0. If a reader never says so (it was killed, or has forked children who
+may read on), the lender closes its descriptor, and the kernel frees the memory with its last
+reader. No segment has a name, so nothing is left behind, whichever process dies.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["FULL", "HEAD", "Lease", "Pool", "Segment", "new_segment", "room_for"
 
 HEAD = 4096  # bytes before the data: a page of its own, so that it can be mapped by itself
 _ALIGNMENT = 64
-_MOST_UNFIT = 4  # times the bytes that are asked for, which a segment may have
+_MOST_UNFIT = 4  # a segment is used for a request only if it is at most so many times as large
 
 _FREE, _IN_USE = b"\0", b"\1"
-# What says that there is no more memory: of these a job is told. Without descriptors, or without
-# the call itself, things go another way.
+# The errors that say that there is no more memory: the job fails with them. If there are only no
+# more descriptors, or no memfd at all, the payload goes by the socket instead.
 FULL = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EFBIG})
 
 
@@ -45,7 +45,7 @@ class Segment:
         self.is_spent = False  # it was sent twice, and must not be used again
 
     def clear(self) -> None:
-        """Begin anew, for a reader to come."""
+        """Make it empty, for its next reader."""
         self.keep()
         self.end = HEAD
 
@@ -79,7 +79,7 @@ class Segment:
         return os.pread(self.fd, 1, 0) in (_FREE, b"")
 
     def keep(self) -> None:
-        """Somebody reads it, and may not say when that is over."""
+        """Mark it as in use by a reader."""
         if sys.platform != "linux":  # elsewhere there are none
             raise NotImplementedError
         os.pwrite(self.fd, _IN_USE, 0)
@@ -120,7 +120,7 @@ class Lease:
 
 
 class Pool:
-    """Segments to be used again. One whose reader is not done is looked at again when it is asked for.
+    """Segments to be used again. `take` chooses among those whose readers are done.
 
     Args:
         most_kept: how many are kept when nobody needs them.
@@ -135,7 +135,7 @@ class Pool:
         self._lent = 0
         self._returned: deque[Segment] = deque()  # by finalizers, which must wait for nothing
         self._kept: list[Segment] = []  # the last that came back is last
-        self._rests = True  # nothing is kept
+        self._rests = True  # segments that come back are not kept
         # Guards _lent, _kept and the taking from _returned; re-entrant, for finalizers may take some.
         self._lock = threading.RLock()
         self._is_busy = False  # in the midst of taking
@@ -147,7 +147,7 @@ class Pool:
             OSError: there is no memory.
         """
         with self._lock:
-            if self._is_busy:  # a finalizer runs in the midst of that
+            if self._is_busy:  # this is a finalizer, which interrupts another `take`
                 return None
             self._is_busy = True
             try:

@@ -1,8 +1,7 @@
 """`Shared`: an object that is pickled once and lies in shared memory, for as many jobs as there are.
 
-Its handle pickles as a reference to that memory where whoever pickles understands it, as our own
-engine for processes does. Everywhere else it pickles as the bytes themselves, so that the object
-arrives in any case, by the same code and as little open to change.
+Our engine for processes pickles its handle as a reference to that memory. Any other pickle takes
+the bytes along. So the object arrives in any case, read-only, and by the same code.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Block:
 
     Attributes:
         number: what it is known by; unlike that of any other, of other programs included.
-        index: what is where in `memory`.
+        index: where in `memory` the pickle and each of its buffers are.
         segment: None where there is no shared memory.
         size: of the segment, head included, in bytes.
         homes: who is to be told when it is gone.
@@ -72,7 +71,7 @@ class Block:
 
 
 class _All(list[pickle.PickleBuffer]):
-    """What pickle is to leave to us: everything."""
+    """The buffers that pickle leaves out: all of them."""
 
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         self.append(buffer)
@@ -87,7 +86,7 @@ def _begins(parts: list[memoryview]) -> list[int]:
     return begins
 
 
-# By the object whose memory pickle asks about, a block is known.
+# Blocks by the id of the object that pickle asks about, when it pickles a handle.
 _blocks: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
 
 
@@ -128,7 +127,7 @@ class Shared(Generic[T]):
 
     @property
     def nbytes(self) -> int:
-        """How much memory it takes."""
+        """How much memory it takes, in bytes."""
         return self._open_block("what is asked for its size").memory.nbytes
 
     @property
@@ -137,7 +136,7 @@ class Shared(Generic[T]):
         return self._block is None
 
     def close(self) -> None:
-        """Let go of the memory. Jobs that were submitted with the handle have theirs."""
+        """Let go of the memory. It stays until the jobs that were given the handle have ended."""
         self._block = None
         self._opened = []
 
@@ -182,7 +181,7 @@ def opened(call: Call) -> Call:
 
 
 def _opened(value: Any, within: tuple[int, ...]) -> Any:
-    """`within`: the ids of what this is in, so that a circle comes to an end."""
+    """`within`: the ids of the containers around it, so that a cycle comes to an end."""
     kind = type(value)
     if kind is Shared:
         return value.value
@@ -207,7 +206,7 @@ _SEEN_THROUGH = {tuple, list, dict, functools.partial}
 # In a worker --------------------------------------------------------------------------------------
 
 _shelf: dict[int, memoryview] = {}  # blocks that came here, heads included
-_objects: dict[int, Any] = {}  # and what they are of
+_objects: dict[int, Any] = {}  # the objects that were unpickled from them
 
 
 def shelve(number: int, fd: int, size: int) -> None:

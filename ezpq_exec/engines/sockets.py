@@ -1,4 +1,4 @@
-"""Sockets for a worker without a keeper: made in pairs that nobody else is at, and handed over."""
+"""Pairs of connected sockets for a worker without a keeper, and how to send one to it."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def _see_that_they_are_alone(one: socket.socket, other: socket.socket) -> None:
-    """To make a pair takes a listener, which another user of this machine may find first.
+    """Raise an error if they are not connected to each other: another user may have connected first.
 
-    Later versions of Python look at that by themselves (CVE-2024-3219).
+    Newer versions of Python check that themselves (CVE-2024-3219).
     """
     try:
         if one.getpeername() == other.getsockname() and other.getpeername() == one.getsockname():

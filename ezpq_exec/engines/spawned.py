@@ -49,11 +49,11 @@ class SpawnedEngine(PicklingEngine):
     def __init__(self) -> None:
         self._initializer = b""
         self._attendants: dict[int, Attendant] = {}
-        self._leaving: set[Attendant] = set()  # of which nothing more is to be reported
-        self._gone: deque[Attendant] = deque()  # who say that their workers are
+        self._leaving: set[Attendant] = set()  # of these, nothing more is reported
+        self._gone: deque[Attendant] = deque()  # attendants whose workers have ended
         self._reports: list[Report] = []
         self._closing = False
-        self._lock = threading.Lock()  # guards _bell, that nobody rings once it is closed
+        self._lock = threading.Lock()  # guards that _bell is not used after it was closed
 
     def open(self, setup: Setup) -> None:
         """See `Engine.open`."""
@@ -131,7 +131,7 @@ class SpawnedEngine(PicklingEngine):
             try:
                 self._bell.send(b"!")
             except OSError:
-                pass  # it is ringing loudly enough, or nobody listens any more
+                pass  # its buffer is full, so it rings already; or it is closed
 
     def close(self, *, kill: bool = False) -> None:
         """See `Engine.close`."""
@@ -151,8 +151,8 @@ class SpawnedEngine(PicklingEngine):
                     self._hush()
                 else:
                     self._on_channel(key.data, events)
-        # What a worker said is reported before its end is: the two in one list would have the
-        # slot given a job in between.
+        # What a worker sent is reported before its end: if both were in one list, the scheduler
+        # could give the slot a job in between.
         while self._gone and not self._reports:
             self._bury(self._gone.popleft())
         reports, self._reports = self._reports, []

@@ -69,8 +69,8 @@ class Dump:
     def take(self, pid: int) -> None:
         """Have the worker write its stacks, and wait until they are here, or will not come.
 
-        Where it still has to write those it was asked for before, these will do: such signals are
-        not merged, and it would write them twice.
+        If it still has to write those that it was asked for before, it is not asked again: it would
+        write them twice, since these signals are not merged.
         """
         if not self.is_due:
             self._text = b""
@@ -98,7 +98,7 @@ class Dump:
         return _without_ours(self._text.decode(errors="replace")) or None
 
     def forget(self) -> None:
-        """What was written does not matter any more."""
+        """Forget what was written."""
         if not self.is_due:
             self._text = b""
 
@@ -134,10 +134,10 @@ def _outermost() -> str:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether it cannot answer before it is continued; False where that is not to be seen.
+    """Whether it is stopped, so that it cannot answer; False where this cannot be found out.
 
-    It is not, if the process is gone, or `/proc` is mounted with `hidepid` and it has become another
-    user's. It is asked then, and waited for as long as for any other.
+    That is so if the process is gone, or if `/proc` is mounted with `hidepid` and the process has
+    become another user's. Then it is asked, and waited for, like any other.
     """
     try:
         stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Who is told when a descriptor is ready: epoll, and a bell by which any thread ends the wait."""
+"""Calls a handler when a descriptor is ready (epoll). Any thread can end the wait, by `ring`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ OUT = select.EPOLLOUT
 
 
 class Switchboard(Generic[T]):
-    """Descriptors, each with a handler and whom it concerns. One thread calls all but `ring`."""
+    """Descriptors, each with a handler and the object for it. One thread calls all but `ring`."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, tuple[Callable[[T, int], None], T]] = {}
         self._wanted: dict[int, int] = {}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # Guards _bell, that nobody rings at what it was; re-entrant, for finalizers.
+        # Guards that _bell is not used after it was closed; re-entrant, for finalizers.
         self._lock = threading.RLock()
         self._epoll.register(self._bell, IN)
 
@@ -45,11 +45,11 @@ class Switchboard(Generic[T]):
         self._epoll.register(fd, IN)
 
     def await_room(self, fd: int, wanted: bool) -> None:
-        """Have it called when `fd` can be written to, too; or no longer."""
+        """Have the handler called also when `fd` can be written to; or no longer."""
         self._want(fd, OUT, wanted)
 
     def listen(self, fd: int, wanted: bool) -> None:
-        """Have it called for what can be read, as at first; or for the end only. No matter if out."""
+        """Have the handler called when `fd` can be read, or only at its end. Ignored if it is not in."""
         if fd in self._handlers:
             self._want(fd, IN, wanted)
 
@@ -75,7 +75,7 @@ class Switchboard(Generic[T]):
                 handle(whom, events)
 
     def _look_out(self) -> list[tuple[int, int]]:
-        """What is ready very soon: whoever waits for so short a time expects something."""
+        """Look again and again, without sleeping: so short a timeout means that something is near."""
         end = time.monotonic() + LOOKOUT
         while time.monotonic() < end:
             ready = self._epoll.poll(0.0)

@@ -1,4 +1,4 @@
-"""Worker threads of this process. They cannot be killed, and say so."""
+"""The engine for threads of this process. Its capabilities say that it cannot kill."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Task(NamedTuple):
 
 
 class _Worker:
-    """One slot's thread, and what it was given."""
+    """One slot's thread, with the jobs that it was given."""
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
@@ -44,7 +44,7 @@ class _Gone(NamedTuple):
 
 
 class ThreadEngine(Engine):
-    """Runs jobs in threads. A job that is past its timeout is settled, and keeps its slot."""
+    """Runs jobs in threads. A job that has timed out is settled, but keeps its slot until it returns."""
 
     capabilities = Capabilities(hands_over=True, dumps=True, relays=True, own_context=True)
 
@@ -121,7 +121,7 @@ class ThreadEngine(Engine):
             ident = self._threads[worker].ident or 0
             frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
             text = _stack(ident, frames.get(ident))
-            # The frames were those of this job, if it has not ended and another begun meanwhile.
+            # They are this job's frames only if no other job has begun meanwhile.
             stack = text if worker.begun[0] == number else None
         tell(stack)
 
@@ -156,7 +156,7 @@ class ThreadEngine(Engine):
 
 
 def _stack(ident: int, frame: FrameType | None) -> str | None:
-    """A thread's frames less our own, in the words of `faulthandler`; None if no job has any."""
+    """A thread's frames without our own, as `faulthandler` shows them; None between two jobs."""
     lines: list[str] = []
     while frame is not None and frame.f_code is not run_here.__code__:
         code = frame.f_code

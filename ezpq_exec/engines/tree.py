@@ -1,4 +1,4 @@
-"""Ending processes, with all that they started, from a process to which their orphans fall.
+"""Kills processes with all their descendants, from a process that inherits their orphans.
 
 A child subreaper (Linux) becomes the parent of every descendant whose own parent dies, those that
 called setsid or forked twice included. So it need only kill its children again and again until it
@@ -38,7 +38,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Make this process the one to which its descendants' orphans fall.
+    """Make this process the new parent of its descendants' orphans.
 
     Raises:
         OSError: the system does not have that.
@@ -57,7 +57,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-@functools.cache  # by the root, and inherited: to load it takes longer than all else in a start
+@functools.cache  # loaded by the root and inherited: loading is the slowest part of a start
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -171,9 +171,9 @@ def _freeze(roots: Collection[int]) -> set[int]:
 def leave_group(pid: int, parent: int) -> None:
     """Take `pid`, which is about to end, out of its program's process group, into its parent's.
 
-    When a process ends whose parent is of another group, and that was its own group's last tie to
-    one in its session, the kernel looks whether something in the group is stopped, and if so sends
-    SIGHUP to all of it: to the program. Many have no other such tie: services, what runs in a container.
+    A process whose parent is in another group of the session ties its own group to that one. When
+    the last such process ends, and a process of the group is stopped, the kernel sends SIGHUP to
+    the whole group: to the program. Services, and programs in containers, often have no other tie.
     """
     try:
         os.setpgid(pid, os.getpgid(parent))

@@ -1,12 +1,12 @@
-"""Turns: of the keepers that are to kill, as many go at a time as there are cores, in their order.
+"""Turns: at most as many keepers kill at a time as there are cores, first come, first served.
 
-A kill is two milliseconds of work, for three processes by turns. If all set out at once where many
-deadlines fall together, the first is through hardly before the last, and the program, which is to
-hear of each, waits for a core as they do.
+A kill takes two milliseconds of CPU time, divided among three processes. If many deadlines fall
+together and all keepers began at once, the first kill would be done hardly before the last, and the
+program, which must hear of each, would wait for a core as they do.
 
-A turn is a datagram on a socket that all keepers of a program share; the kernel gives it to whoever
-has waited longest. It spares time, and nothing else depends on it: who waits in vain goes on all
-the same.
+A turn is a datagram on a socket that all keepers of a program share; the kernel gives it to the one
+that has waited longest. Turns only save time, and nothing else depends on them: a keeper that waits
+in vain goes on all the same.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class Turns:
             self._give()
 
     def take(self) -> bool:
-        """Wait for a turn; False if none came, and this one is new: who had it may have died with it.
+        """Wait for a turn; False if none came in time: then this process takes an additional one.
 
-        Should that only have been slow, there is one more from then on, which does no harm.
+        For the process that had it may have died. If it was only slow, there is one turn more from
+        then on, which does no harm.
         """
         if self._is_ours:
             return True
@@ -54,7 +55,7 @@ class Turns:
             return False
 
     def give_back(self) -> None:
-        """Let the next have it, if this process has one."""
+        """Give the turn to the next keeper, if this process has one."""
         if self._is_ours:
             self._is_ours = False
             self._give()
@@ -63,9 +64,9 @@ class Turns:
         try:
             self._returned.send(b".", socket.MSG_DONTWAIT)
         except BlockingIOError:
-            pass  # there are more than anybody needs
+            pass  # the buffer is full: there are more turns than keepers could need
 
     def close(self) -> None:
-        """In a worker, which kills nobody."""
+        """Close the sockets: in a worker, which takes no turns."""
         self._free.close()
         self._returned.close()

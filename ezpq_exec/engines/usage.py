@@ -1,4 +1,4 @@
-"""What a process has used so far, and the memory that it has now."""
+"""The CPU time and peak memory of this process, and the present memory of any process."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The worker of the moment, as its keeper sees it, and the end that its job may come to.
+"""A keeper's view of its present worker, and the decision whether to kill it for its job.
 
-Killing and ending meet like this. The keeper first condemns the job, on the page; then it takes a
-stack dump, which gives the worker time to see that; then it looks whether the job still runs. The
-worker, when a job ends, first looks whether that job is condemned, and if so waits for death;
-else it says on the page that nothing runs. So a job that is killed has not answered, and the
-worker is never killed for a job that has.
+A job may end just when it is to be killed. The keeper first condemns the job, on the page; then it
+takes a stack dump, which gives the worker time to see that; then it looks whether the job still
+runs. When a job ends, the worker first looks whether that job is condemned. If so, it waits for its
+death; if not, it says on the page that nothing runs. So a job that is killed has not answered, and
+the worker is never killed for a job that has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Watched:
         pipe: from where its deadlines come.
         dump: where its stacks come from.
         scales: what its memory is weighed with.
-        reason: for which it is to die; None: it is not.
+        reason: why it is to be killed, as a verdict's name; None: it is not to be.
     """
 
     def __init__(self, pid: int, pipe: int, dump: Dump, page: Page) -> None:
@@ -49,7 +49,7 @@ class Watched:
     def wake_at(self) -> float | None:
         """When its keeper has something to do, if nothing happens before (monotonic seconds)."""
         if self.reason is not None:
-            return None  # all is decided, and only its leaving is waited for
+            return None  # its end is decided; the keeper only waits for it
         times = (self._deadline, self.scales.due)
         return min((moment for moment in times if moment is not None), default=None)
 
@@ -68,7 +68,7 @@ class Watched:
         was_due = self.dump.is_due
         can_come = self.dump.drain()
         if was_due and not self.dump.is_due and self.reason is None:
-            self.dump.forget()  # or its death, by something else, would be blamed on that
+            self.dump.forget()  # else a later crash would be shown with this old stack
         return can_come
 
     def stack(self, ticket: int) -> str | None:
@@ -76,7 +76,7 @@ class Watched:
         if self._page.running != ticket:
             return None
         if self.reason is not None:
-            return self.dump.text()  # it is as good as dead, and that is to be its last word
+            return self.dump.text()  # it is about to be killed: its last stack is to be kept
         self.dump.take(self.pid)
         stack = self.dump.text()
         self.dump.forget()
@@ -98,7 +98,7 @@ class Watched:
         return self.scales.overweight(now)
 
     def condemn(self, ticket: int, reason: str) -> bool:
-        """Decide between the end of that job and its worker's; True if it is the worker's."""
+        """Decide whether to kill the worker for that job; False if the job has ended."""
         page = self._page
         if page.has_ended(ticket):
             return False  # its answer is on the way

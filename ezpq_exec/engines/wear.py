@@ -13,7 +13,7 @@ __all__ = ["check", "outgrown"]
 
 
 def check(setup: Setup) -> None:
-    """Raise UnsupportedOption if workers are to be replaced when they have grown, and nobody can tell."""
+    """Raise UnsupportedOption if `max_worker_memory` is set and memory cannot be measured here."""
     if setup.max_worker_memory is None:
         return
     try:
@@ -28,7 +28,8 @@ def check(setup: Setup) -> None:
 def outgrown(setup: Setup, answer: Frame, pid: int | None) -> bool:
     """Whether the worker that has just sent that answer has more memory than it may keep.
 
-    It is asked only if it ever had as much. What it has just sent may still be in its memory.
+    It is measured only if its peak was above that. The answer that it has just sent does not count,
+    since it may still be in its memory.
     """
     most = setup.max_worker_memory
     if most is None or pid is None or 0 < answer.rss <= most:

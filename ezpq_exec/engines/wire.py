@@ -1,8 +1,8 @@
-"""The worker's end of its stream: whole frames, whichever threads send, and whatever strikes them.
+"""The worker's end of its stream: frames stay whole, whichever threads send them.
 
-Besides the main thread, which answers, any thread of a job's may send what it logs. A signal's
-handler may do so in the midst of another frame, and may raise there: then the rest of that frame
-goes before the next.
+The main thread sends answers, and any thread of a job may send what it logs. A signal handler may
+log while another frame is half sent, and may raise an exception there; then the rest of that frame
+is sent before the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Wire:
 
     Attributes:
         job: the run that is under way, 0 between jobs.
-        last: the last run of which something was told before its answer.
+        last: the last run that has sent something before its answer.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -65,8 +65,8 @@ class Wire:
             while self._told:
                 data, sent = self._told[0]
                 if sum(sent) < len(data):
-                    # To send and to note how much are one call, which C code carries out, so that
-                    # no exception comes between.
+                    # Sending, and noting how much was sent, are one call in C, so that no exception
+                    # comes between the two.
                     sent.extend(map(self.sock.send, (memoryview(data)[sum(sent) :],)))
                 else:
                     self._told.popleft()

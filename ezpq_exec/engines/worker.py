@@ -1,8 +1,8 @@
 """A worker: reads a job, runs it, answers, and reads the next. Imports next to nothing.
 
-It runs on the process's main thread. The keeper beside it, not this code, sees to deadlines; all
-that is owed to it is the page (what is being run since when) and, where a deadline comes earlier
-than the keeper would wake, a word on the pipe. Where there is no keeper there is no page, and the
+It runs on the process's main thread. Not this code, but the keeper beside it sees to deadlines. All
+that the keeper needs is the page, which says what is run since when, and a message by the pipe
+where a deadline comes before the keeper would wake. Without a keeper there is no page, and the
 parent is told of each job that begins.
 """
 
@@ -39,7 +39,7 @@ __all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
 DEADLINE = struct.Struct("<d")
 _NEVER = float("inf")
 WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
-_MARGIN = 0.002  # seconds by which a keeper's waking must lie ahead to be relied on
+_MARGIN = 0.002  # seconds: a keeper that is about to wake sooner may miss the new job
 
 
 class Alarm:
@@ -123,7 +123,7 @@ def serve(
 
 
 def _obey(frame: Frame, wire: Wire, counter: Counter | None) -> bool:
-    """Do what is no job; False if there is no more to do."""
+    """Carry out a message that is no job; False if the worker is to end."""
     if frame.kind == Kind.SETUP:
         return _set_up(wire, frame)
     if counter is not None:
@@ -228,7 +228,7 @@ def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel,
         ended = time.monotonic()
         body = packing.pack(value) if counter is None else counter.pack(value)
         if isinstance(body, Parcel) and counter is not None:
-            del function, args, kwargs, value  # what it refers to in its call's memory goes back
+            del function, args, kwargs, value  # so that `seal` sees what is still in use
             counter.seal(body)
     except BaseException as error:  # whatever a job raises is its outcome, SystemExit included
         ended = ended or time.monotonic()
@@ -241,7 +241,7 @@ def _execute(packed: Any, counter: Counter | None) -> tuple[int, bytes | Parcel,
 
 
 def _set_up(wire: Wire, frame: Frame) -> bool:
-    """Make this process look as the parent did, run the initializer; False if there is no more to do."""
+    """Take over the parent's surroundings, run the initializer; False if the worker is to end."""
     try:
         surroundings, packed = packing.unpack(frame.body)
         _imitate(surroundings)
@@ -287,7 +287,7 @@ def _imitate(parent: Mapping[str, Any]) -> None:
 
 
 def _await_death() -> None:
-    """The keeper has decided; an answer now would contradict it."""
+    """Wait to be killed: the keeper has decided so, and an answer now would contradict it."""
     if sys.platform != "win32":  # where nobody is condemned
         while True:
             signal.pause()

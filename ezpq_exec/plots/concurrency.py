@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from ..records import Record
-from .style import Clock, escape, look
+from .style import Clock, escape, look, round_step
 
 __all__ = ["counts", "draw"]
 
@@ -48,8 +48,8 @@ def draw(
     ]
     waiting = []
     for each in records:
-        begun = each.started or each.ended or each.processed or until
-        waiting.append((clock.at(each.submitted), clock.at(max(each.submitted, begun))))
+        left = each.waited_until or until
+        waiting.append((clock.at(each.submitted), clock.at(max(each.submitted, left))))
     steps = [_steps(pandas, running, clock, "running"), _steps(pandas, waiting, clock, "waiting")]
     table = pandas.concat(steps, ignore_index=True)
     plot = (
@@ -78,7 +78,4 @@ def _steps(pandas: Any, spans: Sequence[tuple[float, float]], clock: Clock, what
 
 def _whole(limits: tuple[float, float]) -> list[int]:
     """Round numbers up to the limit, about four, none of them a fraction."""
-    step = 1
-    while limits[1] / step > 5:
-        step = step * 5 // 2 if str(step).startswith("2") else step * 2
-    return list(range(0, int(limits[1]) + 1, step))
+    return list(range(0, int(limits[1]) + 1, round_step(limits[1], 5)))

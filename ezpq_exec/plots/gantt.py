@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..records import Record
-from .style import GREY, Clock, colours, escape, look, panels
+from .style import GREY, Clock, colours, escape, look, panels, round_step
 
 __all__ = ["Wishes", "draw"]
 
@@ -94,8 +94,7 @@ Spans = Iterator[tuple[float, float]]
 
 
 def _pale(record: Record, clock: Clock, until: datetime) -> Spans:
-    begun = record.started or record.ended or record.processed or until
-    yield clock.at(record.submitted), clock.at(begun)
+    yield clock.at(record.submitted), clock.at(record.waited_until or until)
     if record.started and record.ended and record.processed:
         yield clock.at(record.ended), clock.at(record.processed)
 
@@ -137,9 +136,7 @@ def _label(record: Record) -> str:
 def _whole(limits: tuple[float, float]) -> list[int]:
     """Round numbers between the limits, about five, none of them a fraction."""
     low, high = sorted(abs(each) for each in limits)
-    step = 1
-    while (high - low) / step > 6:
-        step = step * 5 // 2 if str(step).startswith("2") else step * 2
+    step = round_step(high - low, 6)
     first = -(-int(low + 0.5) // step) * step
     return list(range(first, int(high) + 1, step))
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..records import Record
 from .groups import MOST, NONE, OTHERS, group, scalable
 
-__all__ = ["GREY", "Clock", "colours", "escape", "look", "panels", "themes"]
+__all__ = ["GREY", "Clock", "colours", "escape", "look", "panels", "round_step", "themes"]
 
 GREY = "#cfcfcf"
 FATES = {
@@ -105,6 +105,18 @@ def panels(records: Sequence[Record], column: str | None) -> tuple[list[str], li
     heading = {name: escape(f"{column}: {name}") for name in found.names}
     assert len(heading) <= MOST  # noqa: S101 - what grouping is for
     return [heading[each] for each in found.members], list(heading.values())
+
+
+def round_step(span: float, most: int) -> int:
+    """The first of 1, 2, 5, 10, 20, 50 … that fits into `span` no more than `most` times.
+
+    >>> round_step(3, 5), round_step(12, 5), round_step(23, 5), round_step(240, 5)
+    (1, 5, 5, 50)
+    """
+    step = 1
+    while span / step > most:
+        step = step * 5 // 2 if str(step).startswith("2") else step * 2
+    return step
 
 
 def themes(g: Any) -> dict[str, Any]:

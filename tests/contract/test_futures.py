@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from concurrent.futures import CancelledError, Future, as_completed, wait
+from concurrent.futures import TimeoutError as FuturesTimeoutError
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -191,3 +192,16 @@ def test_cpu_time_and_memory_are_the_jobs(make_executor: Maker) -> None:
     assert busy.info.cpu_time > idle.info.cpu_time
     assert large.info.max_rss is not None
     assert large.info.max_rss > 200_000_000
+
+
+def test_who_has_no_time_to_wait_does_not(make_executor: Maker, gate: Gate) -> None:
+    """The job goes on, and its answer is there for the next who asks."""
+    executor = make_executor(1)
+    for n in range(3):  # from then on the loop sleeps
+        executor.submit(add, n, 1).result(PATIENCE)
+    future = executor.submit(hold_and_return, gate.path, 5)
+    for ask in (future.result, future.exception):
+        with pytest.raises(FuturesTimeoutError):
+            ask(0)
+    gate.open()
+    assert future.result(PATIENCE) == 5

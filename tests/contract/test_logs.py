@@ -35,7 +35,9 @@ from logwork import (
     note_by_root,
     note_in_fork,
     note_much,
+    note_what_does_not_arrive,
     warn,
+    warn_of_nowhere,
     warn_own,
 )
 from workload import add, echo
@@ -62,6 +64,19 @@ def test_a_record_arrives_whole(make_executor: Maker, handler: Collector) -> Non
     assert formatted.endswith("'as intended'")
     assert long.getMessage().startswith("xxxx")
     assert "in note_all" in str(here.stack_info)
+
+
+@pytest.mark.needs("relays", "isolates")
+def test_of_an_attribute_that_does_not_arrive_it_is_said_why(
+    make_executor: Maker, handler: Collector
+) -> None:
+    """The record itself is there."""
+    executor = make_executor(1)
+    executor.submit(note_what_does_not_arrive).result(PATIENCE)
+    executor.shutdown()
+    [record] = handler.records
+    assert record.getMessage() == "odd"
+    assert "does not unpickle: ValueError('not on this side')" in vars(record)["odd"]
 
 
 @pytest.mark.needs("relays", "isolates")
@@ -380,3 +395,29 @@ def test_the_programs_filters_decide(make_executor: Maker) -> None:
         assert [str(each.message) for each in shown] == ["1 and 2"]
         assert issubclass(shown[0].category, UserWarning)
         assert shown[0].category.__name__ == OwnWarning.__name__
+
+
+@pytest.mark.needs("relays", "isolates")
+def test_a_warning_of_what_is_not_loaded_here_is_shown_all_the_same(make_executor: Maker) -> None:
+    """Once, with a class of its name and of the standard one that it comes from."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            executor = make_executor(1)
+            executor.submit(warn_of_nowhere).result(PATIENCE)
+            executor.shutdown()
+        [each] = shown
+    assert (str(each.message), each.filename, each.lineno) == ("from afar", "elsewhere.py", 7)
+    assert (each.category.__module__, each.category.__name__) == ("elsewhere", "Local")
+    assert issubclass(each.category, UserWarning)
+
+
+@pytest.mark.needs("relays", "isolates")
+def test_a_warning_that_is_to_be_an_error_is_shown(make_executor: Maker) -> None:
+    """There is nobody to raise it for: the job has gone on."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("error")
+        executor = make_executor(1)
+        executor.submit(warn, "that is an error").result(PATIENCE)
+        executor.shutdown()
+        assert [str(each.message) for each in shown] == ["that is an error"]

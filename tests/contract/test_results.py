@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import traceback
 
@@ -214,3 +215,22 @@ def test_an_initializer_has_run_before_the_first_job(make_executor: Maker) -> No
     executor = make_executor(2, initializer=workload.initialize, initargs=("yes",))
     futures = [executor.submit(workload.initialized_with) for _ in range(4)]
     assert [future.result(PATIENCE) for future in futures] == ["yes"] * 4
+
+
+@pytest.mark.needs("isolates")
+def test_each_call_of_a_function_that_does_not_travel_says_so(make_executor: Maker) -> None:
+    """In `map`, too, which packs it but once."""
+    results = make_executor().map(functools.partial(echo, WillNotPickle()), [1, 2])
+    with pytest.raises(TypeError, match="I stay where I am"):
+        next(results)
+
+
+def test_an_executor_with_options_is_shut_down_like_any_other(make_executor: Maker) -> None:
+    """There is but the one, so whatever else was made of it is closed, too."""
+    executor = make_executor(1)
+    view = executor.options(priority=1)
+    future = view.submit(add, 1, 1)
+    view.shutdown()
+    assert future.result(0) == 2
+    with pytest.raises(RuntimeError):
+        executor.submit(add, 1, 1)

@@ -97,6 +97,18 @@ with ex:
     assert "child 4" in run(child, gate, tmp_path)
 
 
+def test_the_child_may_be_interrupted_in_the_block(gate: Gate, tmp_path: Path) -> None:
+    """Ctrl-C there kills nothing of the parent's."""
+    child = """
+try:
+    with ex:
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    sys.exit(4)
+"""
+    assert "child 4" in run(child, gate, tmp_path)
+
+
 def test_cancelling_in_the_child_cancels_nothing_in_the_parent(gate: Gate, tmp_path: Path) -> None:
     child = """
 waiting.add_done_callback(lambda _: tell("called"))

@@ -103,9 +103,8 @@ class Workers(Events):
 
     def hand_over(self, worker: Worker | None, fact: Fact) -> None:
         if not fact.announced:
-            fact.announced = fact.job.announced = True
+            fact.announced = fact.job.announced = not fact.cancelled
             if fact.cancelled:
-                fact.announced = False
                 self.cancelled(fact)
                 return
         if worker is None or not worker.up:

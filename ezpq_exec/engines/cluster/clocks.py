@@ -1,7 +1,8 @@
 """What to add to another host's monotonic clock to have ours. Pure: it is told what was measured.
 
 A question goes there and an answer comes back, as in NTP: the other clock was read at some moment
-between the two. The quicker the round trip, the less doubt about which; so the quickest of late counts.
+between the two. The quicker the round trip, the better that moment is known; so the quickest of the
+last few counts.
 """
 
 from __future__ import annotations

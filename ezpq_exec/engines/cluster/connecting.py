@@ -1,7 +1,7 @@
-"""Connections to Dask's processes, and how plugins of ours come there. On an event loop.
+"""Connects to Dask's processes, and installs our plugins there. On an event loop.
 
-Dask forgets a connection that is cancelled while it is made, and its socket stays open until that is
-collected. So whoever is cancelled here first waits a moment for the connection, to close it.
+If making a connection is cancelled, Dask forgets the connection, and its socket stays open until it
+is garbage collected. So a cancelled task waits here a moment for the connection, to close it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["CONNECT", "UnfitError", "answered", "connected", "installed"]
 T = TypeVar("T")
 
 CONNECT = 5.0  # seconds that one try may take
-MOMENT = 2.0  # seconds
+MOMENT = 2.0  # seconds that a cancelled task waits for its connection
 
 
 class UnfitError(RuntimeError):
@@ -95,7 +95,7 @@ def _unfit(where: str, why: str) -> str:
 
 
 async def answered(coming: Coroutine[Any, Any, T], patience: float) -> T:
-    """What comes, if it does within so many seconds.
+    """The result of `coming`, if it comes within `patience` seconds.
 
     Raises:
         TimeoutError: it does not.
@@ -114,7 +114,7 @@ async def answered(coming: Coroutine[Any, Any, T], patience: float) -> T:
 async def _seen_through(
     making: Coroutine[Any, Any, T], undo: Callable[[T], object], patience: float | None = None
 ) -> T:
-    """What is made, within so many seconds; if this is cancelled meanwhile, it is undone."""
+    """The result of `making`, within `patience` seconds. If this is cancelled, `undo` gets it."""
     task = asyncio.ensure_future(making)
     try:
         await asyncio.wait([task], timeout=patience)
@@ -129,11 +129,11 @@ async def _seen_through(
 
 
 async def _stopped(task: asyncio.Task[Any]) -> bool:
-    """Cancel it, if it is not done; whether that was so."""
+    """Cancel a task if it is not done; True if it was cancelled."""
     if not task.done():
         task.cancel()
         await asyncio.wait([task])
         return True
     if not task.cancelled():
-        task.exception()  # it is known now, whether or not anybody asks
+        task.exception()  # so that asyncio does not complain that nobody has asked for it
     return task.cancelled()

@@ -1,4 +1,4 @@
-"""The scheduler's roster, followed from one connection to the next. On an event loop.
+"""Follows the roster on Dask's scheduler, over one connection after another. On an event loop.
 
 While the scheduler is away it is tried again and again, for so long as it may be away. A scheduler
 that comes back begins its roster anew; what differs from the old one is told.
@@ -17,24 +17,24 @@ from .stream import Message, NotUnderstoodError, Stream
 __all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Following", "Listed", "Listener"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before something is tried again
-# How often the scheduler speaks in the time for which it may be away, and after which part of that
-# its silence is taken for the end of the connection.
+# The scheduler sends PULSES messages in the time for which it may be away. After the part SILENT of
+# that time without one, the connection counts as ended.
 PULSES, SILENT = 8, 0.5
 
 Listed = dict[str, dict[str, Any]]  # Dask workers by address, and what the scheduler says of each
 
 
 class Listener(Protocol):
-    """Who wants to know."""
+    """Is told which Dask workers there are."""
 
     def all_are(self, listed: Listed) -> None:
-        """These are there, and no others."""
+        """These workers are there, and no others."""
 
     def one_came(self, address: str, worker: dict[str, Any]) -> None:
-        """One more."""
+        """A worker has come."""
 
     def one_left(self, address: str) -> None:
-        """One less."""
+        """A worker has gone."""
 
 
 class Following:
@@ -59,7 +59,7 @@ class Following:
         self._pause = FIRST_PAUSE
 
     async def run(self) -> None:
-        """Follow, until that is no more possible.
+        """Follow the roster, until the scheduler is given up.
 
         Raises:
             OSError: the scheduler was away for too long.
@@ -120,7 +120,8 @@ class Following:
         except NotUnderstoodError as failure:
             raise UnfitError(f"{self._where} has another version of ezpq_exec") from failure
         finally:
-            # That it ended is heard now. So is silence, for it may have been this program that stopped.
+            # The end of a connection counts as a sign of life, too; and so does silence, since it
+            # may have been this program that was stopped.
             self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
         return messages

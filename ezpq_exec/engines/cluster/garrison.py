@@ -1,4 +1,4 @@
-"""On a Dask worker: whose outposts are there, and the connections by which they are commanded.
+"""On a Dask worker: the outposts, one for each executor, and the connections that command them.
 
 It is a plugin of the Dask worker's, which executors install when they first connect to it. When the
 Dask worker closes, every outpost kills what it runs and says so.
@@ -45,11 +45,11 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
     def __init__(self) -> None:
         self._outposts: dict[str, Outpost] = {}
         self._ends: dict[str, asyncio.Event] = {}
-        # Of those that are over: which jobs had begun, if they tell.
+        # Of outposts that are over: which jobs had begun, if that is known.
         self._begun: OrderedDict[str, frozenset[int] | None] = OrderedDict()
 
     def setup(self, worker: Any) -> None:
-        """The Dask worker has it now."""
+        """Dask has installed it on this worker."""
         worker.handlers[GREETING] = self.greet
         worker.handlers[FAREWELL] = self.bid_farewell
 
@@ -105,9 +105,9 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
             await asyncio.get_running_loop().run_in_executor(None, outpost.join)
 
     async def bid_farewell(self, session: str) -> list[int] | None:
-        """End an outpost, if it has not ended: which of the jobs that it had in hand had begun.
+        """End an outpost, if it has not ended. Returns which of its jobs had begun.
 
-        None if it is not known here; then nobody can tell.
+        None if that outpost is not known here; then nobody can tell.
         """
         outpost = self._outposts.get(session)
         if outpost is None:
@@ -120,9 +120,9 @@ class Garrison(WorkerPlugin):  # type: ignore[misc]
 
 
 async def _leave(comm: Any) -> None:
-    """Hear the other side out. What it still says is no longer for anybody, nor is it for Dask.
+    """Read until the other side closes the connection; what it still sends is ignored.
 
-    To close the connection under it might take from it what it was told last.
+    If the connection were closed here, the other side might not get what was sent to it last.
     """
     try:
         while True:
@@ -144,13 +144,14 @@ def _engine() -> Engine:
 
 
 async def install(dask_worker: Any) -> str:
-    """Have a garrison on this Dask worker, if there is none; the version. Sent there by whoever connects."""
+    """Install a garrison on this Dask worker, if there is none; returns the version that is there."""
     if multiprocessing.current_process().daemon:
-        # A nanny's worker is a daemon, which may have no children; ours end with it by themselves.
+        # A nanny's worker is a daemon, which may not have children. Ours end with it by themselves.
         multiprocessing.current_process().daemon = False
     if NAME not in dask_worker.plugins:
-        # A nanny's worker joins its children when it ends, of which the root is one; so before that.
-        # What executors of its own have to do there comes first, by priority (`exits`).
+        # At its end, a nanny's worker joins its children, of which the root is one. So the root
+        # must be ended before that, but after the worker's own executors, by priority (see
+        # `exits`).
         util.Finalize(None, close_leftovers, exitpriority=AFTER_EXECUTORS)
         exitorder.call_at_exit(_close_leftovers)
         await dask_worker.plugin_add(plugin=Garrison(), name=NAME)

@@ -1,7 +1,7 @@
 """The executor's side of a cluster: a thread with an event loop, and a session with each Dask worker.
 
-Which Dask workers there are it hears from the scheduler (`following`). It keeps a session with each
-that may be used, and tells the engine of them through an inbox.
+The scheduler tells it which Dask workers there are (`following`). It keeps a session with each that
+may be used, and tells the engine of them through an inbox.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Liaison:
     Args:
         address: the scheduler's.
         connection: arguments for Dask's `connect`.
-        terms: which workers.
-        silence: how long nothing may be heard of one.
+        terms: which Dask workers may be used, and for how many jobs.
+        silence: for how long a Dask worker may be silent.
         reconnect_timeout: seconds for which the scheduler may be away.
-        inbox: where to tell.
+        inbox: where `News` is put.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Liaison:
         self._inbox = inbox
         self._setup = b""
         self._listed: Listed = {}
-        self._sessions: dict[str, Session] = {}  # that were heard of, by address
+        self._sessions: dict[str, Session] = {}  # those that are connected, by address
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._unfit: dict[str, UnfitError] = {}
-        self._is_known = False  # which Dask workers there are
-        self._awaited: set[str | None] = set()  # of those that were there first
+        self._is_known = False  # the scheduler has said which Dask workers there are
+        self._awaited: set[str | None] = set()  # Dask workers for which `start` waits
         self._first: Future[int] = Future()
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop  # this and the next from `start` on
@@ -178,7 +178,7 @@ class Liaison:
     # Sessions -------------------------------------------------------------------------------
 
     def _arrived(self, address: str | None) -> None:
-        """It is known of a Dask worker whether it can be used; if of all, `start` may return."""
+        """A Dask worker has been tried. When all have been, `start` may return."""
         self._awaited.discard(address)
         if self._is_known and not self._awaited:
             self._settle()
@@ -188,7 +188,7 @@ class Liaison:
             self._first.set_result(sum(session.slots for session in self._sessions.values()))
 
     def _kept(self, address: str) -> None:
-        """That worker is left; it may have come again meanwhile."""
+        """The session with a worker is over; if the worker is there again, begin another one."""
         del self._keepers[address]
         if address in self._listed and address not in self._unfit:
             self.one_came(address, self._listed[address])
@@ -219,7 +219,7 @@ class Liaison:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _reject(self, address: str, failure: UnfitError) -> None:
-        """Do without that worker; if there is no other, that is the end."""
+        """Do without that worker. If there is no other that can be used, the executor breaks."""
         _log.warning("%s", failure)
         self._unfit[address] = failure
         if not self._sessions and all(
@@ -237,7 +237,7 @@ class Liaison:
 
 
 async def _end_all() -> None:
-    """See to the end of all tasks but this: of those that were cancelled in the midst of their end."""
+    """Cancel all other tasks of this thread, and wait for their end."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

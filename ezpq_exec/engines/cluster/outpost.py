@@ -1,12 +1,14 @@
 """On a Dask worker, for one executor elsewhere: a local engine, and the thread that drives it.
 
-It carries out the executor's orders as a loop in the same process would, and says what the engine
-reports. It decides nothing, but for this: when the executor has not been heard of for as long as its
-*lease* allows, or the connection is gone, everything is killed, so that the executor may take it for dead.
+It carries out the executor's orders as a loop in the same process would, and sends the engine's
+reports to the executor. It decides only one thing: if the executor has not been heard of for as
+long as its *lease* allows, or the connection is gone, it kills everything. So the executor can rely
+on it.
 
-An order may have crossed a report. So each worker process has a number, its *life*, which goes with
-its `Ready` and comes back with each job; a job for a life that is over is left alone. And what is said
-of a slot carries the *term* of the order that started it, since the slot may be another's meanwhile.
+An order may cross a report on the way. So each worker process has a number, its *life*, which is
+sent with its `Ready` and comes back with each job. A job for a life that is over is ignored. And
+each report carries the *term* of the order that started its slot, since the slot may have moved
+meanwhile.
 """
 
 from __future__ import annotations
@@ -35,17 +37,17 @@ from ...reports import (
     Strayed,
     Unstartable,
 )
-from ..base import Engine, Setup
+from ..base import Engine, Setup, end
 from .stream import Message
 
 __all__ = ["Outpost"]
 
 _log = logging.getLogger("ezpq_exec")
-# Of no use to the executor: what comes here only at the end, or never, as nothing is queued here.
+# Not sent to the executor: these come only at the end, or never, since nothing is queued here.
 _NO_NEWS = (Stopped, Strayed, Capacity, Broken, FinishedInTurn)
 
 LONGEST_WAIT = 24 * 3600.0  # seconds; an engine's `wait` need not bear more
-NOTICE = 0.002  # seconds after which it is told when a job began, if it has not ended by then
+NOTICE = 0.002  # seconds after which a job's start is reported, unless it has ended by then
 
 
 class Outpost:
@@ -76,7 +78,7 @@ class Outpost:
         self._terms: dict[int, int] = {}  # by slot
         self._lives: dict[int, int] = {}  # by slot, while its worker is ready
         self._numbers: dict[int, int] = {}  # by slot: the job in hand
-        # By slot: the last job that has ended, until it is known that that was heard.
+        # By slot: the last job that has ended, until the executor is known to have heard that.
         self._ended: dict[int, int] = {}
         self._unnoticed: deque[tuple[float, int, int]] = deque()  # due, slot, number
         self._counter = itertools.count(1)
@@ -116,9 +118,7 @@ class Outpost:
             self._serve()
         except BaseException:  # a defect of ours: whoever waits for this must not wait for ever
             _log.critical("an outpost failed", exc_info=True)
-            self._engine.close(kill=True)
-            while not any(isinstance(report, Stopped) for report in self._engine.wait(None)):
-                pass
+            end(self._engine)
         finally:
             self._over()
 
@@ -181,7 +181,7 @@ class Outpost:
 
     def _start(self, slot: int, term: int) -> None:
         if self._closing:
-            return  # that crossed the news of it
+            return  # the order has crossed the news of the end
         self._terms[slot] = term
         self._engine.start(slot)
 
@@ -237,10 +237,10 @@ class Outpost:
         self._close(kill=True)
 
     def _had_begun(self) -> frozenset[int]:
-        """The jobs in hand that have begun, and those that ended, as far as that may not be heard."""
+        """The jobs in hand that have begun, and those that have ended if that may not have been heard."""
         in_hand = self._numbers
         begun = {n for slot, n in in_hand.items() if self._engine.begun(slot, n) is not None}
-        # One that is in hand again was given anew since, so that its end was heard.
+        # If a job that has ended is in hand again, the executor has heard of its end.
         return frozenset(begun | (set(self._ended.values()) - set(in_hand.values())))
 
 

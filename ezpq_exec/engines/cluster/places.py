@@ -1,7 +1,6 @@
 """The places for slots on Dask workers: which are taken, and which slots wait for one.
 
-There are as many places as the engine says that there are slots, so that to wait for one is a matter
-of a moment.
+There are as many places as slots, so a slot waits for a place only for a moment.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Places:
         return site in self._free
 
     def add(self, site: Site) -> None:
-        """A site more, with all its places."""
+        """Add a site, with all its places."""
         self._free[site] = site.slots
         self.count += site.slots
         for _ in range(min(site.slots, len(self._waiting))):
@@ -46,7 +45,7 @@ class Places:
         return True
 
     def take(self, post: Post) -> None:
-        """Start a slot where most places are free; if there are none, when there is one."""
+        """Start a slot where most places are free. If none is, it waits for one."""
         site = max(self._free, key=lambda site: self._free[site], default=None)
         if site is None or self._free[site] <= 0:
             post.site = None
@@ -57,7 +56,7 @@ class Places:
         site.say("start", post.slot, post.term)
 
     def leave(self, post: Post) -> None:
-        """A slot is no more: its place is another's."""
+        """Remove a slot; another one may have its place."""
         site = post.site
         if site is None:
             self._waiting.remove(post)

@@ -1,6 +1,6 @@
 """Which slot is on which Dask worker, and what is heard of it, turned into reports. On one thread.
 
-Of each slot one thing is reported at a time, as in `lives`.
+Only one thing is reported of each slot at a time, as in `lives`.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class Postings:
     # Orders ---------------------------------------------------------------------------------
 
     def start(self, slot: int) -> None:
-        """A slot is to have a worker."""
+        """Have a worker started for a slot."""
         self._posts[slot] = Post(slot)
         self._places.take(self._posts[slot])
 
     def retire(self, slot: int) -> None:
-        """A slot is no more."""
+        """Remove a slot."""
         post = self._posts.pop(slot, None)
         if post is None:
             return
         self._places.leave(post)
 
     def get(self, slot: int, number: int) -> tuple[Post, Site] | None:
-        """The slot, if it has that job in hand, at a site that is there."""
+        """The slot and its site, if the slot has that job in hand and the site is there."""
         post = self._posts.get(slot)
         if post is None or post.number != number or not post.sent or post.gone or post.site is None:
             return None
@@ -80,7 +80,7 @@ class Postings:
     # What the sites say ---------------------------------------------------------------------
 
     def joined(self, site: Site) -> None:
-        """A Dask worker more."""
+        """A Dask worker has come."""
         self._places.add(site)
 
     def removed(self, site: Site) -> None:
@@ -102,7 +102,7 @@ class Postings:
         self._due.append((post, self._replaced))
 
     def gone(self, site: Site, cause: BaseException | None, begun: Collection[int] | None) -> None:
-        """A Dask worker is no more; of the jobs that it had these had begun, if anybody knows."""
+        """A Dask worker is gone. `begun`: which of its jobs had begun; None if nobody knows."""
         self._places.withdraw(site)
         error = ConnectionError(
             f"the Dask worker at {site.address} is gone: {cause or 'it closed'}"
@@ -129,7 +129,7 @@ class Postings:
         self._places.take(post)
 
     def said(self, site: Site, messages: list[Message]) -> list[Message]:
-        """These came from there; returned are those that concern no slot."""
+        """Take in these messages from a site; returns those that concern no slot."""
         others = []
         for message in messages:
             if message[0] == "report":
@@ -162,7 +162,7 @@ class Postings:
     # Reports --------------------------------------------------------------------------------
 
     def reports(self) -> list[Report]:
-        """What there is to report, as far as it may be told now."""
+        """What there is to report now: one report for each slot at most."""
         told: set[int] = set()
         reports: list[Report] = []
         for _ in range(len(self._due)):

@@ -1,4 +1,4 @@
-"""Slots, and the Dask workers that they are on, as postings know them."""
+"""A slot on a Dask worker, and what a slot needs of that worker. For `postings` and `places`."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ class Post:
         site: where its worker is; None while it waits for a place.
         term: the number of the order by which that was started there.
         life: its worker's number; 0 while there is none that is ready.
-        number: the job in hand, 0 for none; `sent`: it was sent, `at` that time; `began`: then.
-        gone: the site is no more, as is going to be told.
+        number: the job in hand, 0 for none.
+        sent, at, began: whether that job was sent, when, and when it began (monotonic seconds).
+        gone: the site is gone, which will be reported.
     """
 
     __slots__ = ("at", "began", "gone", "life", "number", "pid", "sent", "site", "slot", "term")

@@ -82,7 +82,7 @@ async def _beat(stream: Stream, pulse: float) -> None:
 
 
 async def install(dask_scheduler: Any) -> str:
-    """Have a roster on this scheduler, if there is none; the version. Sent there by whoever connects."""
+    """Install a roster on this scheduler, if there is none; returns the version that is there."""
     if NAME not in dask_scheduler.plugins:
         dask_scheduler.add_plugin(Roster(dask_scheduler), name=NAME)
     return ezpq_exec.__version__

@@ -1,7 +1,8 @@
 """The executor's side of one Dask worker: the connection to its outpost, from its start to its end.
 
-The end is told once it is certain that nothing runs there for us any more: the outpost said so, or its
-process is gone, or its lease must have run out. Which jobs had begun is told as well, if anybody knows.
+The end is told when it is certain that nothing runs there for us any more: the outpost has said so,
+or its process is gone, or its lease must have run out. It is also told which jobs had begun, if
+that is known.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from .stream import Message, Stream
 
 __all__ = ["Session", "Silence"]
 
-# Seconds that connecting may take where it is asked what has become of jobs: at first, and at most.
-# Dask tries for all that time, also where nobody listens.
+# Seconds that connecting for the farewell may take, at first and at most. Dask tries for all of
+# that time, even where nobody listens.
 FIRST_ATTEMPT, LONGEST_ATTEMPT = 0.1, 2.0
 
 
 class Silence:
-    """How long nothing may be heard, in seconds.
+    """For how long the other side may be silent, in seconds.
 
     Attributes:
-        limit: of an outpost, before it is taken for gone.
-        lease: of the executor, before an outpost kills what it runs: in time for `limit`, with the
-            seconds that killing may take.
-        pulse: between two questions whether the other side is there.
+        limit: silence of an outpost after which it is taken for gone.
+        lease: silence of the executor after which an outpost kills what it runs. It is shorter than
+            `limit` by more than the time that killing may take.
+        pulse: time between two questions whether the other side is there.
     """
 
     def __init__(self, limit: float) -> None:
@@ -44,7 +45,7 @@ class Silence:
 
 
 class Session:
-    """One outpost, from here.
+    """The connection to one outpost.
 
     Args:
         address: of the Dask worker.

@@ -1,8 +1,8 @@
 """Messages over one connection, many to a packet, in both directions; any thread may say one.
 
-What is said while a packet is on its way goes with the next one: so the busier a connection is, the
-more messages share a packet. A large packet goes in pieces, and each piece carries a stamp, so that
-it is seen that the other side lives, however long a message takes.
+Messages that are said while a packet is on its way go with the next one. So the busier a connection
+is, the more messages share a packet. A large packet goes in pieces, and each piece carries a stamp:
+so both sides see that the other one is alive, however long a message takes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Stream:
         self._ring()
 
     def _ring(self) -> None:
-        # Whoever appends after `send` has emptied the queue finds the bell silent, and rings it.
+        # After `send` has emptied the queue, the bell is silent: the next message rings it.
         if not self._is_rung:
             self._is_rung = True
             try:

@@ -1,0 +1,236 @@
+"""What is asked of a loop about jobs that are in a worker's queue, with an engine by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from ezpq_exec import JobFuture, JobKilled, PriorityExecutor
+from ezpq_exec.condition import SharedCondition
+from ezpq_exec.desk import Desk
+from ezpq_exec.engines.base import Capabilities, Engine, Setup
+from ezpq_exec.inbox import Inbox
+from ezpq_exec.jobs import Call, Job, Outcome, Verdict
+from ezpq_exec.offers import Offers
+from ezpq_exec.options import Options
+from ezpq_exec.reports import Finished, Loss, Lost, Ready, Report, Stopped
+from ezpq_exec.scheduler import Scheduler
+from gates import PATIENCE
+
+QUICKLY = 1e-6  # seconds
+
+
+class ByHand(Engine):
+    """Has one worker, which does what the test says, and keeps what it is told."""
+
+    capabilities = Capabilities(kills=True, queues=True)
+
+    def __init__(self, **capabilities: bool) -> None:
+        if capabilities:
+            self.capabilities = Capabilities(**capabilities)
+        self.inbox: Inbox[Report] = Inbox()
+        self.heard: Inbox[tuple[Any, ...]] = Inbox()
+        self.kept: list[tuple[Any, ...]] = []
+        self.queued: list[int] = []
+        self.gives_back = False  # what is queued; else that has begun
+
+    def open(self, setup: Setup) -> None: ...
+
+    def start(self, slot: int) -> None:
+        self.inbox.put(Ready(slot, 5))
+
+    def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
+        self.heard.put(("run", number))
+
+    def queue(self, slot: int, number: int, payload: Any) -> bool:
+        self.queued.append(number)
+        self.heard.put(("queue", number))
+        return True
+
+    def recall(self, slot: int) -> list[int]:
+        queued, self.queued = self.queued, []
+        return queued if self.gives_back else []
+
+    def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
+        self.heard.put(("kill", number))
+
+    def retire(self, slot: int) -> None: ...
+
+    def begun(self, slot: int, number: int) -> float | None:
+        return None
+
+    def wait(self, timeout: float | None) -> Iterable[Report]:
+        return self.inbox.take(timeout)
+
+    def wake(self) -> None:
+        self.inbox.ring()
+
+    def close(self, *, kill: bool = False) -> None:
+        self.inbox.put(Stopped())
+
+    def next(self, what: str) -> int:
+        """The number of the job that it is told next to do this with."""
+        if not self.kept:
+            self.kept += self.heard.take(PATIENCE)
+        word, number = self.kept.pop(0)
+        assert word == what
+        return int(number)
+
+    def finish(self, number: int) -> None:
+        """That job returns its number."""
+        now = time.monotonic()
+        outcome = Outcome(Verdict.RETURNED, number, started=now - QUICKLY, ended=now)
+        self.inbox.put(Finished(0, number, outcome))
+
+    def lose(self, number: int) -> None:
+        """The worker is killed."""
+        now = time.monotonic()
+        self.inbox.put(Lost(0, Loss(now - QUICKLY, now, pid=5, reason=Verdict.KILLED)))
+
+
+class Rig:
+    """An executor with a job that runs, and another that is queued behind it."""
+
+    def __init__(self, engine: ByHand) -> None:
+        self.engine = engine
+        self.executor = PriorityExecutor(1, engine=engine)
+        self.executor.pause()
+        first, self.running, self.queued = (self.executor.submit(abs, -n) for n in range(3))
+        self.executor.resume()
+        engine.finish(engine.next("run"))
+        self.first, self.second = engine.next("run"), engine.next("queue")
+        first.result(PATIENCE)
+
+
+@pytest.fixture
+def put_off(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once a letter was put off until the loop has heard more."""
+    event = threading.Event()
+    post_next = Desk.post_next
+
+    def spy(desk: Desk, *letter: Any) -> None:
+        event.set()
+        post_next(desk, *letter)
+
+    monkeypatch.setattr(Desk, "post_next", spy)
+    return event
+
+
+def test_a_queued_job_that_has_begun_unheard_is_killed_once_that_is_heard(
+    put_off: threading.Event,
+) -> None:
+    """It cannot be had back, and the answer of the job before it is about to say that it runs."""
+    rig = Rig(ByHand())
+    with ThreadPoolExecutor(1) as thread:
+        is_killed = thread.submit(rig.queued.kill)
+        assert put_off.wait(PATIENCE)
+        rig.engine.finish(rig.first)
+        rig.engine.lose(rig.engine.next("kill"))
+        assert is_killed.result(PATIENCE)
+    assert isinstance(rig.queued.exception(PATIENCE), JobKilled)
+    rig.executor.shutdown()
+    assert rig.running.result() == rig.first
+
+
+def test_who_cannot_wait_for_the_answer_kills_such_a_job_too(put_off: threading.Event) -> None:
+    """As a finalizer that interrupts the executor."""
+    rig = Rig(ByHand())
+    with SharedCondition():
+        assert rig.queued.kill()
+    assert put_off.wait(PATIENCE)
+    rig.engine.finish(rig.first)
+    assert rig.engine.next("kill") == rig.second
+    rig.engine.lose(rig.second)
+    assert isinstance(rig.queued.exception(PATIENCE), JobKilled)
+    rig.executor.shutdown()
+
+
+def test_where_nothing_can_be_killed_such_a_job_goes_on() -> None:
+    """That it cannot be had back is known only when it is tried."""
+    rig = Rig(ByHand(queues=True))
+    with SharedCondition():
+        rig.queued.kill()
+    rig.executor.stats()  # by when that has been heard
+    rig.engine.finish(rig.first)
+    rig.engine.finish(rig.second)
+    assert rig.queued.result(PATIENCE) == rig.second
+    rig.executor.shutdown()
+
+
+def test_who_cannot_wait_cancels_a_queued_job_that_comes_back() -> None:
+    """It has not begun, and does not."""
+    engine = ByHand()
+    engine.gives_back = True
+    rig = Rig(engine)
+    with SharedCondition():
+        assert rig.queued.kill()
+    assert rig.executor.stats().settled[Verdict.CANCELLED] == 1
+    assert rig.queued.cancelled()
+    rig.engine.finish(rig.first)
+    rig.executor.shutdown()
+    assert rig.running.result() == rig.first
+
+
+def test_a_job_whose_answer_has_been_fetched_is_not_killed() -> None:
+    """The loop has yet to hear of it, and the worker may be at another by then."""
+    engine = ByHand()
+    desk = Desk(engine, Scheduler(1, can_kill=True))
+    job = Job(1, Call(abs, (-1,), {}), Options(), None, time.monotonic())
+    future: JobFuture[int] = JobFuture(job, desk)
+    job.future = future
+    desk.submit(job, None)
+    assert engine.next("run") == 1
+    assert future.resolve_alone(5)
+    assert not desk.kill(job)
+    engine.finish(1)
+    desk.finish()
+    desk.join()
+    assert future.result() == 5
+    assert engine.heard.take(0) == []
+
+
+def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A finalizer submits others in the midst of it; then the one that came first is next."""
+    engine = ByHand(kills=True, queues=True, hands_over=True)
+    engine.gives_back = True
+    executor = PriorityExecutor(1, engine=engine)
+    offered, numbers = threading.Event(), list[int]()
+    put, take = Offers.put, Offers.take
+
+    def putting(offers: Offers, slots: Iterable[int]) -> None:
+        put(offers, slots)
+        if offers.are_there:
+            offered.set()
+
+    def overtaken(offers: Offers, job: Job) -> Any:
+        monkeypatch.setattr(Offers, "take", take)
+        futures.append(executor.options(lane="a").submit(abs, -2))
+        lane = engine.next("run")
+        futures.extend(executor.submit(abs, -n) for n in (3, 4))
+        engine.finish(lane)
+        numbers.extend((engine.next("run"), engine.next("queue")))
+        return take(offers, job)
+
+    monkeypatch.setattr(Offers, "put", putting)
+    futures = [executor.submit(abs, -1)]
+    engine.finish(engine.next("run"))
+    assert offered.wait(PATIENCE)
+    monkeypatch.setattr(Offers, "take", overtaken)
+    overtaker = executor.submit(abs, -6)
+    running, queued = numbers
+    engine.finish(running)
+    number = engine.next("run")
+    assert number < running
+    engine.finish(number)
+    assert overtaker.result(PATIENCE) == number
+    assert engine.next("queue") == queued
+    engine.finish(queued)
+    executor.shutdown()
+    assert [future.result() for future in futures][-1] == queued
