@@ -9,7 +9,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from .contexts import home_of
 from .engines.base import Capabilities, Setup
 from .errors import UnsupportedOption
-from .options import Options, check_bytes
+from .options import Options, check_bytes, check_integer
 from .places import Places
 
 __all__ = [
@@ -36,9 +36,7 @@ def check_callable(function: object) -> None:
 
 def check_workers(name: str, count: object) -> None:
     """Raise TypeError or ValueError unless `count` is a number of workers."""
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"{name} must be an integer, not {count!r}")
-    if count <= 0:
+    if check_integer(name, count) <= 0:
         raise ValueError(f"{name} must be greater than 0, not {count!r}")
 
 
@@ -79,11 +77,10 @@ def check_limit(max_pending: object, when_full: object) -> Places | None:
         raise ValueError(f"when_full must be one of {WHEN_FULL}, not {when_full!r}")
     if max_pending is None:
         return None
-    if not isinstance(max_pending, int) or isinstance(max_pending, bool):
-        raise TypeError(f"max_pending must be an integer or None, not {max_pending!r}")
-    if max_pending < 1:
-        raise ValueError(f"max_pending must be None or > 0, not {max_pending!r}")
-    return Places(max_pending, blocks=when_full == "block")
+    count = check_integer("max_pending", max_pending, "an integer or None")
+    if count < 1:
+        raise ValueError(f"max_pending must be None or > 0, not {count!r}")
+    return Places(count, blocks=when_full == "block")
 
 
 def check_setup(
@@ -102,15 +99,13 @@ def check_setup(
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
     if not isinstance(initargs, tuple):
         raise TypeError(f"initargs must be a tuple, not {initargs!r}")
-    if max_tasks is not None:
-        if not isinstance(max_tasks, int) or isinstance(max_tasks, bool):
-            raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks!r}")
-        if max_tasks < 1:
-            raise ValueError(f"max_tasks_per_child must be >= 1, not {max_tasks!r}")
+    tasks = None if max_tasks is None else check_integer("max_tasks_per_child", max_tasks)
+    if tasks is not None and tasks < 1:
+        raise ValueError(f"max_tasks_per_child must be >= 1, not {tasks!r}")
     if relay_logs is not None and not isinstance(relay_logs, bool):
         raise TypeError(f"relay_logs must be True, False or None, not {relay_logs!r}")
     memory = check_bytes("max_worker_memory", max_memory)
-    return Setup(initializer, initargs, max_tasks, relay_logs, memory)
+    return Setup(initializer, initargs, tasks, relay_logs, memory)
 
 
 def broken_lender(cause: BaseException) -> BrokenExecutor:

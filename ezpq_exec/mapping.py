@@ -41,19 +41,16 @@ def check_wait(timeout: object) -> None:
 
 def check(timeout: object, chunksize: object, buffersize: object) -> None:
     """Raise TypeError or ValueError unless these can be `map`'s, with the stdlib's words."""
+    from .options import check_integer  # here, as workers import this module, for `Chunked`
+
     check_wait(timeout)
     if isinstance(chunksize, str):
         if chunksize != "auto":
             raise ValueError(f"chunksize must be an integer >= 1, or 'auto', not {chunksize!r}")
-    elif not isinstance(chunksize, int) or isinstance(chunksize, bool):
-        raise TypeError(f"chunksize must be an integer >= 1, or 'auto', not {chunksize!r}")
-    elif chunksize < 1:
+    elif check_integer("chunksize", chunksize, "an integer >= 1, or 'auto'") < 1:
         raise ValueError(f"chunksize must be >= 1, or 'auto', not {chunksize!r}")
-    if buffersize is not None:
-        if not isinstance(buffersize, int) or isinstance(buffersize, bool):
-            raise TypeError(f"buffersize must be an integer or None, not {buffersize!r}")
-        if buffersize < 1:
-            raise ValueError(f"buffersize must be None or > 0, not {buffersize!r}")
+    if buffersize is not None and check_integer("buffersize", buffersize, "an integer or None") < 1:
+        raise ValueError(f"buffersize must be None or > 0, not {buffersize!r}")
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[tuple[list[Any]]]:

@@ -11,9 +11,32 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["DEFAULT_PRIORITY", "Options", "check_bytes", "check_priority", "check_seconds"]
+__all__ = [
+    "DEFAULT_PRIORITY",
+    "Options",
+    "check_bytes",
+    "check_integer",
+    "check_priority",
+    "check_seconds",
+]
 
 DEFAULT_PRIORITY = 100
+
+
+def check_integer(name: str, value: object, wanted: str = "an integer") -> int:
+    """`value` as an int, which a bool is not. `wanted`: what the error says that it must be.
+
+    Raises:
+        TypeError: it is none.
+
+    >>> check_integer("max_size", True, "an integer (0: no limit)")
+    Traceback (most recent call last):
+        ...
+    TypeError: max_size must be an integer (0: no limit), not True
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    return value
 
 
 def check_seconds(name: str, value: object, *, or_none: bool = False) -> float:

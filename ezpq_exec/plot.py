@@ -10,6 +10,7 @@ from typing import Any
 
 from .extras import load
 from .frame import from_records
+from .options import check_integer
 from .plots import concurrency, gantt, workers
 from .plots.groups import COLUMNS
 from .plots.style import themes
@@ -185,9 +186,7 @@ def _check_choice(name: str, value: object, accepted: Sequence[str]) -> None:
 
 
 def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 0:
+    if check_integer(name, value) < 0:
         raise ValueError(f"{name} must be >= 0, not {value!r}")
 
 

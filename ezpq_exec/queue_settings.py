@@ -12,6 +12,7 @@ from typing import Any
 
 from .checks import check_workers
 from .joblog import JobLog
+from .options import check_integer
 
 __all__ = ["Settings", "check_poll", "settings_of"]
 
@@ -98,9 +99,7 @@ def settings_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Settings:
 
 
 def _check_size(value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"max_size must be an integer (0: no limit), not {value!r}")
-    if value < 0:
+    if check_integer("max_size", value, "an integer (0: no limit)") < 0:
         raise ValueError(f"max_size must be >= 0 (0: no limit), not {value!r}")
 
 

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from ezpq_exec.engines.base import Capabilities, Engine, Setup
+from ezpq_exec.engines.channel import Kind
 from ezpq_exec.engines.cluster import garrison
 from ezpq_exec.engines.cluster.outpost import Outpost
 from ezpq_exec.errors import WorkerDied
 from ezpq_exec.inbox import Inbox
 from ezpq_exec.jobs import Outcome, Verdict
 from ezpq_exec.packing import pack, unpack_error
-from ezpq_exec.reports import Finished, Loss, Lost, Ready, Report, Stopped, Unstartable
+from ezpq_exec.reports import Finished, Loss, Lost, Ready, Report, Said, Stopped, Unstartable
 from gates import PATIENCE
 
 
@@ -177,6 +178,28 @@ def test_a_job_that_has_not_begun_at_first_is_looked_at_again(ready: Post) -> No
     ready.engine.begun = not_yet  # type: ignore[method-assign]
     ready.order("run", 0, 1, 41, b"", None, None)
     assert ready.hear() == [("begun", 0, 41, 6.0)]
+
+
+def test_when_a_job_began_that_has_ended_is_not_said(ready: Post) -> None:
+    """Its end has told."""
+    ready.engine.begins = None
+    ready.order("run", 0, 1, 41, b"", None, None)
+    assert ready.engine.next() == ("run", 0, 41)
+    ready.engine.inbox.put(FINISHED)
+    assert ready.hear() == [("report", FINISHED, 77, 0)]
+    ready.engine.begins = 6.0
+    ready.order("run", 0, 1, 42, b"", None, None)
+    assert ready.hear() == [("begun", 0, 42, 6.0)]
+
+
+def test_a_record_of_a_job_is_passed_on_and_ends_nothing(ready: Post) -> None:
+    ready.order("run", 0, 1, 41, b"", None, None)
+    assert ready.engine.next() == ("run", 0, 41)
+    words = Said(0, 41, 5, Kind.LOGGED, b"")
+    ready.engine.inbox.put(words)
+    assert ("report", words, 77, 0) in ready.hear()
+    ready.outpost.give_up()
+    assert ready.hear()[-1] == ("over", frozenset([41]))
 
 
 def test_orders_are_carried_out_as_the_executor_gave_them(ready: Post) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it is there on 
 if sys.platform == "linux":
     from ezpq_exec.engines import arrivals, mappings, parcels, segments, shared
     from ezpq_exec.engines.channel import HEADER, Kind, header
+    from ezpq_exec.engines.counter import Counter
     from ezpq_exec.engines.depot import Depot
     from ezpq_exec.engines.jobqueue import JobQueue
     from ezpq_exec.engines.mappings import Mode
@@ -130,6 +131,17 @@ def test_without_shared_memory_there_is_no_parcel() -> None:
     kept = Kept()
     data = packing.pack(Large(bytes(LARGE)), kept)
     assert Packer(pool).pack(data, kept) is None
+
+
+def test_a_result_for_which_there_is_no_shared_memory_goes_by_the_stream(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = Counter(pair[1])
+    monkeypatch.setattr(counter, "_packer", Packer(Pool(4, 4 * MB, 0)))
+    data = os.urandom(LARGE)
+    body = counter.pack(Large(data))
+    assert isinstance(body, bytes)
+    assert bytes(packing.unpack(body).data) == data
 
 
 def test_a_result_that_has_to_be_copied_after_all_and_finds_no_room_says_so(

@@ -72,3 +72,11 @@ def test_who_has_no_turn_gives_none_back(keepers: Any) -> None:
     assert first.take()
     third.give_back()  # the one that it made
     assert second.take()
+
+
+def test_more_turns_than_there_is_room_for_are_as_good_as_so_many(keepers: Any) -> None:
+    """Those who waited in vain may have made very many."""
+    first, _, _ = keepers(5000, SOON)
+    for _ in range(50):
+        assert first.take()
+        first.give_back()

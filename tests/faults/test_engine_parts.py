@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for
 if sys.platform == "linux":
     from test_refusals import refuse
 
-    from ezpq_exec.engines import board, outlet, roots, scales, tree
+    from ezpq_exec.engines import board, outlet, roots, scales, stackdump, tree
     from ezpq_exec.engines.attendant import Attendant
     from ezpq_exec.engines.channel import Channel, header
     from ezpq_exec.engines.jobqueue import JobQueue
@@ -78,6 +78,14 @@ def test_a_process_that_has_ended_has_no_memory_and_one_that_tells_nothing_all_o
     assert 0 < scales._share(os.getpid(), 2**60) < 2**60
     monkeypatch.setattr("builtins.open", refuse(errno.EACCES))
     assert scales._share(os.getpid(), 1000) == 1000
+
+
+def test_a_process_that_goes_while_it_is_looked_at_is_not_stopped(
+    dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not stackdump._is_stopped(dead)
+    monkeypatch.setattr(os, "read", refuse(errno.ESRCH))
+    assert not stackdump._is_stopped(os.getpid())
 
 
 @pytest.fixture

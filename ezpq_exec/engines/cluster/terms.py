@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...options import check_integer
+
 __all__ = ["Terms", "check_terms"]
 
 
@@ -45,11 +47,12 @@ def check_terms(workers: object, resources: object, slots: object) -> Terms:
     >>> check_terms("gpu-1", None, 2)
     Terms(workers=frozenset({'gpu-1'}), resources={}, slots=2)
     """
-    if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int)):
-        raise TypeError(f"slots_per_worker must be an integer or None, not {slots!r}")
-    if slots is not None and slots < 1:
-        raise ValueError(f"slots_per_worker must be None or > 0, not {slots!r}")
-    return Terms(_names(workers), _amounts(resources), slots)
+    count = None
+    if slots is not None:
+        count = check_integer("slots_per_worker", slots, "an integer or None")
+        if count < 1:
+            raise ValueError(f"slots_per_worker must be None or > 0, not {slots!r}")
+    return Terms(_names(workers), _amounts(resources), count)
 
 
 def _names(workers: object) -> frozenset[str] | None:
