@@ -141,16 +141,20 @@ class Desk(Loop):
         if line is None:
             return
         try:
-            record.line = line
-            if not record.read:  # else the loop was quicker: it listens
-                line.wait(timeout)
-        finally:
-            line.over = True
-            self._fetch_is_over(record, line)
+            try:
+                record.line = line
+                if not record.read:  # else the loop was quicker: it listens
+                    line.wait(timeout)
+            finally:
+                line.over = True
+                self._fetch_is_over(record, line)
+        except BaseException:  # Ctrl-C, which may have cut short just that
+            self.remind(record)
+            raise
 
-    def remind(self) -> None:
-        """See to an answer that one thread was about to fetch, since another one waits for it, too."""
-        self._mail.wake()
+    def remind(self, record: Handover) -> None:
+        """Have the loop look what became of a job that a thread was about to fetch the answer of."""
+        self.post(self._handed.fetched, record)
 
     def _fetch_is_over(self, record: Handover, line: Line) -> None:
         outcome = line.outcome

@@ -36,7 +36,8 @@ class Handed:
         slot = record.taken[0]
         self._engine.told(slot)
         if is_taken_again:
-            outcome = None if record.line is None else self._engine.left(record.line)
+            line, record.line = record.line, None
+            outcome = None if line is None else self._engine.left(line)
             if outcome is None:
                 raise AssertionError(f"{job!r} was passed over")
             return scheduler.passed(slot, job, outcome, now)
@@ -44,7 +45,10 @@ class Handed:
         return [*commands, *self.fetched(record, now)]
 
     def fetched(self, record: Handover, now: float) -> list[Command]:
-        """Tell the scheduler of an answer that a thread has fetched; if it has not, do nothing."""
+        """Tell the scheduler of an answer that a thread has fetched; if it has not yet, do nothing.
+
+        It may be asked for more than once, for a thread that an exception stops cannot say how far it came.
+        """
         line = record.line
         if line is None or not (line.over or line.outcome):
             return []

@@ -82,8 +82,9 @@ class LightFuture(Future[T]):
             if condition is not None:
                 return condition
             self._lazy_condition = condition = SharedCondition(self._owner)
-        if self._handover is not None:
-            self._owner.remind()
+        record = self._handover
+        if record is not None:
+            self._owner.remind(record)
         return condition
 
     def done(self) -> bool:
@@ -115,7 +116,7 @@ class LightFuture(Future[T]):
             if record is None or (timeout is not None and timeout <= 0):
                 return timeout
             if record.claimed:
-                self._owner.remind()
+                self._owner.remind(record)
                 return timeout
             record.claimed = True
         began = time.monotonic()

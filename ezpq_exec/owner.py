@@ -34,7 +34,7 @@ class Owner(Protocol):
     def fetch(self, record: Handover, timeout: float | None) -> None:
         """Wait for the answer on the caller's own thread."""
 
-    def remind(self) -> None:
+    def remind(self, record: Handover) -> None:
         """See to an answer that one thread was about to fetch, since another one waits for it, too."""
 
     def describe(self, job: Job) -> JobInfo:

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
 from types import FrameType
 from typing import Any
@@ -19,12 +19,16 @@ import pytest
 
 from conftest import eventually
 from ezpq_exec import JobFuture, JobKilled, PriorityExecutor, State, Verdict, WorkerDied
+from ezpq_exec.condition import SharedCondition
 from ezpq_exec.engines.channel import SMALL, Kind, header
 from ezpq_exec.engines.jobqueue import JobQueue, Lookout
 from ezpq_exec.engines.line import Line
 from ezpq_exec.engines.page import Page
+from ezpq_exec.offers import Offers
 from gates import PATIENCE, Gate, hold
 from workload import add, echo, fail, hold_and_return, say_and_return
+
+STEPS = 120  # more than it takes to fetch an answer; few of them, where the loop is quicker
 
 Ends = tuple[JobQueue, socket.socket, Page]
 
@@ -318,18 +322,74 @@ def test_a_more_urgent_job_that_waits_goes_before_one_that_comes(
 
 def test_an_interrupt_anywhere_in_a_wait_loses_nothing(executor: PriorityExecutor) -> None:
     """Ctrl-C may strike between any two steps: the result is there when it is asked for again."""
-    step = 0
-    while True:
-        step += 1
+    strikes = 0
+    for step in range(1, STEPS):
         future = executor.submit(add, step, 1)
         with contextlib.suppress(KeyboardInterrupt), _interrupted_at(step) as struck:
             future.result()
         assert _result_of(future) == step + 1
-        if not struck:
-            break
-    assert step > 20
+        strikes += bool(struck)
+    assert strikes > 20
     assert executor.submit(add, 1, 1).result(PATIENCE) == 2
-    assert executor.stats().settled == {Verdict.RETURNED: step + 2}
+    assert executor.stats().settled == {Verdict.RETURNED: STEPS + 1}
+
+
+def test_nor_is_it_lost_for_another_who_waits_for_it(
+    executor: PriorityExecutor, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop has read who fetches the answer, and leaves it to that thread, which is interrupted."""
+    waits, offered = _said_by(monkeypatch)
+    strikes = 0
+    for step in range(1, STEPS):
+        executor.submit(add, 1, 1).result(PATIENCE)  # nobody listens for the worker any more
+        offered.clear()
+        executor.stats()  # the loop wakes, and falls asleep: this thread hands the next job over
+        assert offered.wait(PATIENCE)
+        future = executor.submit(hold_and_return, gate.path, step)
+        results: list[object] = []
+
+        def wait_too_and_let_go(future: Future[Any] = future, into: list[object] = results) -> None:
+            waits.wait(PATIENCE)
+            waits.clear()
+            other = _results_of(future, into)
+            waits.wait(PATIENCE)
+            executor.stats()
+            gate.open()
+            other.join(PATIENCE)
+
+        waits.clear()
+        thread = threading.Thread(target=wait_too_and_let_go)
+        thread.start()
+        with contextlib.suppress(KeyboardInterrupt), _interrupted_at(step) as struck:
+            future.result()
+        waits.set()  # if it came to no wait
+        thread.join()
+        assert results == [step]
+        strikes += bool(struck)
+    assert strikes > 20
+
+
+def _said_by(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Is set when a thread comes to wait for an answer, and when the loop has put slots on offer."""
+    waits, offered = threading.Event(), threading.Event()
+    put, set_patience, wait_on = Offers.put, JobQueue.set_patience, SharedCondition.wait
+
+    def putting(offers: Offers, slots: Iterable[int]) -> None:
+        put(offers, slots)
+        offered.set()
+
+    def setting(queue: JobQueue, timeout: float | None) -> None:
+        waits.set()
+        set_patience(queue, timeout)
+
+    def waiting(condition: SharedCondition, timeout: float | None = None) -> bool:
+        waits.set()
+        return wait_on(condition, timeout)
+
+    monkeypatch.setattr(Offers, "put", putting)
+    monkeypatch.setattr(JobQueue, "set_patience", setting)
+    monkeypatch.setattr(SharedCondition, "wait", waiting)
+    return waits, offered
 
 
 def _result_of(future: JobFuture[int]) -> int:

@@ -10,12 +10,16 @@ the worker is never killed for a job that has.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from .page import Page
 from .scales import Scales
 from .stackdump import Dump
 from .worker import DEADLINE, WEIGH
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
 
 __all__ = ["Watched"]
 
