@@ -368,3 +368,16 @@ def be_deaf_and_exit(gate: str) -> NoReturn:
     hold(gate)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     os._exit(3)
+
+
+def close_descriptors(first: int) -> None:
+    """As code does that makes a daemon of its process."""
+    os.closerange(first, 1024)
+
+
+def fork_and_come_back(child: Callable[..., Any], *args: Any) -> int:
+    """Fork; the child does that and comes back, too. What its exit code was."""
+    pid = os.fork()
+    if pid == 0:
+        return int(child(*args))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

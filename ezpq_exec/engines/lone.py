@@ -13,6 +13,7 @@ import socket
 import threading
 from multiprocessing import current_process
 
+from . import severed
 from .deafness import ignore
 from .nesting import descend
 from .worker import serve
@@ -29,7 +30,8 @@ def main(sock: socket.socket, lifeline: socket.socket, deep: int) -> None:
     threading.Thread(
         target=_die_with, args=(lifeline,), name="ezpq_exec-lifeline", daemon=True
     ).start()
-    serve(sock, None, None)
+    with severed.named():
+        serve(sock, None, None)
 
 
 def no_initializer() -> None:

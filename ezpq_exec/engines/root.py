@@ -20,7 +20,7 @@ import sys
 import traceback  # so that workers, which are forks, need not import it
 from collections.abc import Sequence
 
-from . import logsender, tree
+from . import logsender, severed, tree
 from .counter import Counter
 from .deafness import ignore
 from .keeper import Keeper
@@ -153,7 +153,8 @@ class _Root:
         with contextlib.suppress(OSError):  # the program has left its session, or ended
             os.setpgid(0, self._home)
         _rename(worker_name)
-        serve(sock, shared, Alarm(pipe), queue, Counter(parcels))
+        with severed.named():
+            serve(sock, shared, Alarm(pipe), queue, Counter(parcels))
         tree.leave_group(0, os.getppid())
 
     def _keep(

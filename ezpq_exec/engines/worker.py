@@ -24,6 +24,7 @@ from .. import packing
 from ..contexts import own_copy
 from .arrivals import Arrival
 from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
+from .forked import end_fork, mind_forks
 from .jobqueue import BRISK, Lookout, next_message
 from .outlet import Outlet, flush
 from .parcels import Parcel
@@ -91,6 +92,7 @@ def serve(
     cpu_before = 0.0
     wire = Wire(sock)
     outlet = Outlet()
+    mind_forks()
     for frame in _frames(sock) if queue is None else _messages(queue, sock, outlet, counter):
         if frame.kind != Kind.CALL:
             if not _obey(frame, wire, counter):
@@ -106,6 +108,7 @@ def serve(
             return
         wire.job = number
         kind, body, ended = _execute(frame.body, counter)
+        end_fork(body if kind == Kind.RAISED else None)
         wire.job = 0
         del frame
         cpu, rss = usage()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from concurrent.futures import BrokenExecutor
+from typing import Any
 
 import pytest
 
 from conftest import Maker
-from ezpq_exec import JobTimeout, RemoteError, Verdict
+from ezpq_exec import JobTimeout, RemoteError, Verdict, WorkerDied
 from gates import PATIENCE, Gate, hold
 from hostilework import AWKWARD, FrozenError, Proxy, RaisingText, Unhelpful
-from workload import add, fail
+from workload import add, close_descriptors, fail, fork_and_come_back
 
 
 @pytest.mark.parametrize("kind", AWKWARD)
@@ -72,3 +74,36 @@ def test_a_wrong_argument_is_named_in_a_line_whatever_its_text(make_executor: Ma
     assert len(str(caught.value)) < 300
     with pytest.raises(TypeError, match="priority must be a real number, not <Unhelpful inst"):
         executor.options(priority=Unhelpful())
+
+
+@pytest.mark.needs("kills", "recycles")
+@pytest.mark.parametrize("first", [3, 0])
+def test_a_job_that_closes_all_descriptors_fails_and_its_worker_says_why(
+    make_executor: Maker, capfd: pytest.CaptureFixture[str], first: int
+) -> None:
+    """In a line, if it still has a stderr, and not with a traceback of the worker's own."""
+    executor = make_executor(1)
+    error = executor.submit(close_descriptors, first).exception(PATIENCE)
+    assert isinstance(error, WorkerDied)
+    assert error.exitcode == 1
+    assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert ("has closed descriptors that are not its own" in said) == (first > 2)
+
+
+@pytest.mark.needs("kills", "recycles")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.parametrize(
+    ("child", "code"),
+    [((add, 40, 2), 0), ((fail, SystemExit, 7), 7), ((fail, ValueError, "no"), 1)],
+)
+def test_a_fork_that_comes_back_from_a_job_ends_and_answers_nobody(
+    make_executor: Maker, capfd: pytest.CaptureFixture[str], child: tuple[Any, ...], code: int
+) -> None:
+    """The job's answer is that of its own process, and no second worker takes the jobs after it."""
+    executor = make_executor(1)
+    assert executor.submit(fork_and_come_back, *child).result(PATIENCE) == code
+    pids = {executor.submit(os.getpid).result(PATIENCE) for _ in range(20)}
+    assert len(pids) == 1
+    assert ("ValueError: no" in capfd.readouterr().err) == (code == 1)
