@@ -72,7 +72,9 @@ class SharedCondition:
         try:
             if timeout is None:
                 return waiter.acquire()
-            return waiter.acquire(timeout=timeout) if timeout > 0 else waiter.acquire(False)
+            if timeout <= 0:
+                return waiter.acquire(False)
+            return waiter.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # no lock takes more
         finally:
             self.acquire()
             self._waiters = tuple(other for other in self._waiters if other is not waiter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -221,3 +222,13 @@ def test_nobody_but_the_executor_resolves_a_future(
             getattr(future, call)(*arguments)
     gate.open()
     assert (running.result(PATIENCE), waiting.result(PATIENCE)) == (1, 2)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300])
+def test_a_time_to_wait_may_be_endless(make_executor: Maker, timeout: float) -> None:
+    """As that of a job may be; a lock of the system's takes no more than three centuries."""
+    executor = make_executor(1)
+    first, second = executor.submit(sleep_for, 0.05), executor.submit(sleep_for, 0.05)
+    assert second.result(timeout) == 0.05
+    assert first.exception(timeout) is None
+    assert list(executor.map(sleep_for, [0.05, 0.05], timeout=timeout)) == [0.05, 0.05]
