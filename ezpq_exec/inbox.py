@@ -55,7 +55,8 @@ class Inbox(Generic[T]):
         if self._items:
             self._bell.acquire(blocking=False)
         else:
-            self._bell.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+            limit = -1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)
+            self._bell.acquire(timeout=limit)
         items: list[T] = []
         while self._items:
             items.append(self._items.popleft())

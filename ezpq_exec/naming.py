@@ -38,7 +38,7 @@ def function_name(function: object, attributes: tuple[str, ...] = _QUALIFIED) ->
             if issubclass(type(name), str):
                 return str.__str__(name)  # though it may be something derived
         inner = _attribute(named, "func")
-        if inner is None:
+        if not callable(inner):  # there is none, or it is a property, which is not to be asked
             break
         named = inner
     return _text(_of_class["__name__"].__get__(type(named)))

@@ -79,3 +79,14 @@ class Unhelpful:
 
     def __call__(self) -> None:
         forever()
+
+
+class InnerProperty:
+    """What it wraps is found by a property, which raises."""
+
+    @property
+    def func(self) -> NoReturn:
+        raise RuntimeError("do not ask me")
+
+    def __call__(self) -> None:
+        forever()

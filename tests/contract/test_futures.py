@@ -231,4 +231,6 @@ def test_a_time_to_wait_may_be_endless(make_executor: Maker, timeout: float) -> 
     first, second = executor.submit(sleep_for, 0.05), executor.submit(sleep_for, 0.05)
     assert second.result(timeout) == 0.05
     assert first.exception(timeout) is None
-    assert list(executor.map(sleep_for, [0.05, 0.05], timeout=timeout)) == [0.05, 0.05]
+    for chunksize in (1, "auto"):
+        results = executor.map(sleep_for, [0.05, 0.05], timeout=timeout, chunksize=chunksize)
+        assert list(results) == [0.05, 0.05]

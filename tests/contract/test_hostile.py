@@ -12,7 +12,7 @@ import pytest
 from conftest import Maker
 from ezpq_exec import JobTimeout, RemoteError, Verdict, WorkerDied
 from gates import PATIENCE, Gate, hold
-from hostilework import AWKWARD, FrozenError, Proxy, RaisingText, Unhelpful
+from hostilework import AWKWARD, FrozenError, InnerProperty, Proxy, RaisingText, Unhelpful
 from workload import add, close_descriptors, fail, fork_and_come_back
 
 
@@ -40,9 +40,9 @@ def test_the_traceback_of_a_frozen_exception_comes_along(make_executor: Maker) -
     assert "in fail" in "".join(traceback.format_exception(error))
 
 
-@pytest.mark.parametrize("kind", [Proxy, Unhelpful])
+@pytest.mark.parametrize("kind", [Proxy, Unhelpful, InnerProperty])
 def test_what_makes_up_attributes_goes_by_its_class(
-    make_executor: Maker, gate: Gate, kind: type[Proxy | Unhelpful]
+    make_executor: Maker, gate: Gate, kind: type[Proxy | Unhelpful | InnerProperty]
 ) -> None:
     """The loop names jobs in errors: no function's own code can stop it, or have it go astray."""
     executor = make_executor(1)
