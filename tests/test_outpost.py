@@ -214,7 +214,10 @@ def test_orders_are_carried_out_as_the_executor_gave_them(ready: Post) -> None:
         ready.order(*order)
         assert ready.engine.next() == what
     ready.order("ask_stack", 0, 41, 9)
-    assert ("stack", 9, "where 41 is") in ready.hear()
+    messages = ready.hear()
+    while messages[-1][0] == "begun":  # which it may say first
+        messages = ready.hear()
+    assert ("stack", 9, "where 41 is") in messages
 
 
 def test_a_worker_whose_life_is_over_is_not_what_is_to_be_heard(ready: Post) -> None:

@@ -292,12 +292,14 @@ while not f.done():
 
 def test_threads_are_waited_for(gate: Gate, tmp_path: Path) -> None:
     """What cannot be killed ends by itself; what waits is cancelled all the same."""
-    code = IN_BLOCK.format(place=PLACES["result"])
+    place = "fs[-1].add_done_callback(lambda _: tell('cancelled')); fs[0].result()"
+    code = IN_BLOCK.format(place=place)
     with started(code, gate.path, folder=tmp_path, engine="threads") as program:
         program.heard("ready")
         gate.heard(2)
         program.blocks()
         program.ctrl_c()
+        program.heard("cancelled")  # or one that waits would begin once another is let go
         gate.open(2)
         assert program.ends() == -signal.SIGINT
         assert gate.all_heard() == []

@@ -64,7 +64,7 @@ def take_long(seconds: float) -> float:
     return time.time()
 
 
-def main_that_cannot_fork(requests: socket.socket, parent: int) -> None:
+def main_that_cannot_fork(requests: socket.socket, parent: int, _: int) -> None:
     """The root, in a system that has no room for more processes while a file says so."""
     fork, gate = os.fork, os.environ[GATE]
 
