@@ -57,10 +57,9 @@ def _descendants(pid: int) -> Iterator[int]:
             yield from _descendants(int(child))
 
 
-def _wake_ups(pids: list[int]) -> int:
+def _wake_ups(pid: int) -> int:
     return sum(
         int(line.split()[1])
-        for pid in pids
         for status in Path(f"/proc/{pid}/task").glob("*/status")
         for line in status.read_text().splitlines()
         if line.startswith("voluntary_ctxt_switches")
@@ -68,12 +67,12 @@ def _wake_ups(pids: list[int]) -> int:
 
 
 def idle(seconds: float, slots: int) -> tuple[int, float]:
-    """Wake-ups of this process and all below it in so many seconds; MiB (PSS) of a slot."""
-    below = list(_descendants(os.getpid()))
-    before = _wake_ups([os.getpid(), *below])
-    time.sleep(seconds)
-    woken = _wake_ups([os.getpid(), *below]) - before - 1  # the one of this very sleep
+    """Wake-ups of this process and all below it in so many seconds; MiB (PSS) of a slot before that.
+
+    Of processes that leave for want of work, as loky's do after ten seconds, no wake-ups are counted.
+    """
     used = 0
+    below = list(_descendants(os.getpid()))
     for pid in below:
         words = Path(f"/proc/{pid}/cmdline").read_text()
         if _is_own_child(pid) and any(name in words for name in _SHARED):
@@ -81,6 +80,11 @@ def idle(seconds: float, slots: int) -> tuple[int, float]:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 used += int(line.split()[1])
+    before = {pid: _wake_ups(pid) for pid in (os.getpid(), *below)}
+    time.sleep(seconds)
+    after = {pid: _wake_ups(pid) for pid in before}
+    woken = sum(after[pid] - count for pid, count in before.items() if after[pid])
+    woken -= 1  # the one of this very sleep
     return woken, used / 1024 / slots
 
 
