@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 import ezpq_exec
-from ezpq_exec import JobFuture, PriorityExecutor, Verdict
+from ezpq_exec import JobFuture, PriorityExecutor, Verdict, wreck
 from ezpq_exec.desk import Desk
+from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.threads import ThreadEngine
 from ezpq_exec.jobs import Call, Job
+from ezpq_exec.mailbox import Mailbox
 from ezpq_exec.options import Options
 from ezpq_exec.resolver import Resolver
 from ezpq_exec.scheduler import Scheduler
@@ -226,6 +228,24 @@ def test_an_engine_that_fails_for_good_leaves_nobody_waiting(
     assert "its engine did not end" in caplog.text
     assert isinstance(executor.stats().waiting, int)
     gate.open()
+
+
+def test_an_engine_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some patience, during which questions are answered; it was told to kill."""
+    monkeypatch.setattr(wreck, "PATIENCE", 0.02)
+    closed: list[bool] = []
+    answered: list[None] = []
+
+    class Endless(ThreadEngine):
+        def close(self, *, kill: bool = False) -> None:
+            closed.append(kill)
+
+    engine = Endless()
+    engine.open(Setup())
+    with pytest.raises(TimeoutError, match=r"did not end within 0\.02 s"):
+        wreck.end(engine, Mailbox[Any](engine.wake), lambda: answered.append(None))
+    assert closed == [True]
+    assert answered
 
 
 def test_a_resolver_that_fails_for_good_leaves_nobody_waiting(
