@@ -33,10 +33,10 @@ os.rmdir(os.getcwd())
 }
 PROGRAM = '''
 import os, sys, workload
-answer = os.dup(1)
-{without}
 from ezpq_exec import PriorityExecutor
 from ezpq_exec.engines.spawned import SpawnedEngine
+answer = os.dup(1)
+{without}
 before = sys.stdout
 
 def say():
