@@ -7,11 +7,11 @@ a time as there are cores, since the program, which has just heard of the kills,
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable
 
+from .jobqueue import CORES
 from .link import Link
 from .messages import Died
 
@@ -30,7 +30,6 @@ class Renewals:
     def __init__(self) -> None:
         self._waiting: list[Link] = []
         self._forking: list[Link] = []
-        self._cores = len(os.sched_getaffinity(0))
         self._until = 0.0  # when the first of them has waited for long enough
 
     def owe(self, link: Link, died: Died) -> None:
@@ -58,7 +57,7 @@ class Renewals:
             if any(link.number and now - AFTER < link.due < now + BEFORE for link in links):
                 return _sooner(timeout, BEFORE)
         self._forking = [link for link in self._forking if not (link.channel or link.closed)]
-        while self._waiting and (len(self._forking) < self._cores or now >= self._until):
+        while self._waiting and (len(self._forking) < CORES or now >= self._until):
             self._forking.append(self._waiting.pop(0))
             self._forking[-1].order("fork")
         return _sooner(timeout, self._until - now) if self._waiting else timeout

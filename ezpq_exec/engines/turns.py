@@ -11,10 +11,11 @@ in vain goes on all the same.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import sys
+
+from .jobqueue import CORES
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -37,7 +38,7 @@ class Turns:
         timeval = struct.pack("@ll", int(patience), int(patience % 1 * 1e6))
         self._free.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._is_ours = False
-        for _ in range(len(os.sched_getaffinity(0)) if count is None else count):
+        for _ in range(CORES if count is None else count):
             self._give()
 
     def take(self) -> bool:
