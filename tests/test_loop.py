@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ezpq_exec import PriorityExecutor, Verdict
+from ezpq_exec import PriorityExecutor, Verdict, loop, settling
 from ezpq_exec.engines.threads import ThreadEngine
 from gates import PATIENCE
 
@@ -48,6 +48,26 @@ def test_a_question_to_an_executor_that_is_gone_is_answered() -> None:
     assert future.info.verdict is Verdict.RETURNED
     assert not future.kill()
     assert not future.reprioritize(1)
+
+
+def test_what_is_held_back_for_company_is_told_when_none_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A short job's result waits for those of the next; but not for one that takes its time."""
+    for module in (settling, loop):
+        monkeypatch.setattr(module, "HOLD", 0.5)  # so that a slow machine's job is a short one, too
+    release = threading.Event()
+    with PriorityExecutor(1, engine="threads") as executor:
+        executor.pause()
+        quick = executor.submit(abs, -1)
+        held = executor.submit(release.wait, PATIENCE)
+        other = executor.submit(abs, -2)
+        executor.resume()
+        assert quick.result(PATIENCE) == 1
+        assert not held.done()
+        release.set()
+        assert held.result(PATIENCE)
+        assert other.result(PATIENCE) == 2
 
 
 def test_each_job_has_its_own_exception() -> None:

@@ -89,7 +89,7 @@ def main(names: list[str]) -> int:
     with ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("fork")) as pool:
         controls = [pool.submit(tried, part, None) for part in parts]
         trials = [pool.submit(tried, described(patch)[1], patch) for patch in patches]
-        unsound = 0
+        unsound: list[str] = []
         sound: set[str] = set()
         for control in controls:
             outcome, took = control.result()
@@ -97,8 +97,8 @@ def main(names: list[str]) -> int:
             print(f"without any bug, {len(outcome.passed)} pass ({took:.1f} s)", flush=True)
             for what in (*outcome.failed, *filter(None, [outcome.trouble])):
                 print(f"FAILS    without any bug: {what}", flush=True)
-                unsound += 1
-        survivors = 0
+                unsound.append(what)
+        survivors = []
         for patch, trial in zip(patches, trials, strict=True):
             outcome, took = trial.result()
             is_caught, by = judged(outcome, sound)
@@ -107,8 +107,12 @@ def main(names: list[str]) -> int:
                 f"{word} {patch.stem}: {described(patch)[0]}\n         {by} ({took:.1f} s)",
                 flush=True,
             )
-            survivors += not is_caught
-    print(f"{len(patches)} planted, {len(patches) - survivors} caught, {survivors} survive")
+            survivors += [] if is_caught else [f"{patch.stem}: {by}"]
+    for name in survivors:
+        print(f"SURVIVES {name}")
+    for what in unsound:
+        print(f"FAILS    without any bug: {what}")
+    print(f"{len(patches)} planted, {len(patches) - len(survivors)} caught")
     return 1 if survivors or unsound or not patches else 0
 
 
