@@ -15,7 +15,7 @@ from gates import PATIENCE, Gate, hold
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
-    from ezpq_exec.engines.messages import Died
+    from ezpq_exec.engines.messages import Born, Died
     from ezpq_exec.engines.renewal import AFTER, BEFORE, Renewals
 
     DEATH = Died(1, -9, "TIMED_OUT", 1, 0.0, 0.0, None, ())
@@ -28,7 +28,6 @@ class Slot:
         self.number = 1 if due_in is not None else 0
         self.due = 0.0 if due_in is None else time.monotonic() + due_in
         self.orders: list[str] = []
-        self.channel: object = None  # to its worker, once there is one
         self.closed = False
 
     def order(self, what: str) -> None:
@@ -38,7 +37,7 @@ class Slot:
 
 def renewals(slot: Any, reason: str | None = "TIMED_OUT") -> Any:
     owed = Renewals()
-    owed.owe(slot, DEATH._replace(reason=reason))
+    owed.hear(slot, DEATH._replace(reason=reason))
     return owed
 
 
@@ -70,7 +69,7 @@ def test_no_more_fork_at_once_than_there_are_cores() -> None:
     slots = [Slot() for _ in range(cores + 3)]
     owed = renewals(slots[0])
     for slot in slots[1:]:
-        owed.owe(slot, DEATH)
+        owed.hear(slot, DEATH)
 
     def told() -> int:
         assert all(slot.orders == ["fork"] for slot in slots if slot.orders)
@@ -78,7 +77,7 @@ def test_no_more_fork_at_once_than_there_are_cores() -> None:
 
     assert 0 < owed.give(None, []) <= AFTER
     assert told() == cores
-    slots[0].channel = object()
+    owed.hear(slots[0], Born(1, 2))
     assert owed.give(1000.0, []) <= AFTER
     assert told() == cores + 1
     slots[1].closed = True
@@ -89,6 +88,19 @@ def test_no_more_fork_at_once_than_there_are_cores() -> None:
         patch.setattr(time, "monotonic", lambda: later)
         assert owed.give(None, []) is None
     assert told() == cores + 3
+
+
+def test_one_that_has_forked_makes_room_for_good() -> None:
+    """Though it is killed again before anybody else has waited: all of them start at once again."""
+    slots = [Slot() for _ in range(len(os.sched_getaffinity(0)))]
+    owed: Any = Renewals()
+    for turn in (1, 2, 3):
+        for slot in slots:
+            owed.hear(slot, DEATH)
+        assert owed.give(None, []) is None
+        assert all(slot.orders == ["fork"] * turn for slot in slots)
+        for slot in slots:
+            owed.hear(slot, Born(1, 2))
 
 
 def test_who_does_not_sleep_gives_no_leave() -> None:

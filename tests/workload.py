@@ -207,6 +207,18 @@ def child(gate: str) -> None:
     forever()
 
 
+def child_that_listens(gate: str) -> None:
+    """Its child says that its parent has gone, if it comes to that."""
+    heard, told = os.pipe()
+    if os.fork() == 0:
+        os.close(told)
+        say(gate, os.getppid(), os.getpid())
+        os.read(heard, 1)
+        say(gate, "gone")
+        os._exit(0)
+    forever()
+
+
 def grandchild(gate: str) -> None:
     first = os.fork()
     if first == 0:

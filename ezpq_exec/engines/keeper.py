@@ -108,7 +108,7 @@ class Keeper:
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
         try:
-            socket.send_fds(self._control, [pickle.dumps((type(message).__name__, *message))], fds)
+            socket.send_fds(self._control, [_packed(message)], fds)
         except OSError:
             self._abandon()
 
@@ -160,9 +160,18 @@ class Keeper:
                     return self._bury(worker, ended[worker.pid])
             if worker.pipe in ready and not worker.hear():
                 poll.unregister(worker.pipe)
+            if worker.wake_at is not None and not worker.is_rehearsed:
+                self._rehearse(worker)
             condemned = self._control.fileno() in ready and self._obey(worker)
             if condemned or self._is_due(worker):
                 return self._bury(worker, None)
+
+    def _rehearse(self, worker: Watched) -> None:
+        """There is a deadline: make ready to kill, once for each worker, while nobody waits for it."""
+        worker.rehearse()
+        tree.rehearse(worker.pid)
+        self._turns.give_back()  # there is none
+        _packed(self._obituary(worker, None, ()))
 
     def _is_due(self, worker: Watched) -> bool:
         """Whether the worker is to be killed now: for its job, or for not leaving."""
@@ -214,6 +223,9 @@ class Keeper:
             worker.overhear()
         if exitcode is None:
             exitcode = ended.get(worker.pid)
+        return self._obituary(worker, exitcode, survivors)
+
+    def _obituary(self, worker: Watched, exitcode: int | None, survivors: Sequence[int]) -> Died:
         ticket = self._page.last
         return Died(
             pid=worker.pid,
@@ -226,6 +238,10 @@ class Keeper:
             survivors=tuple(survivors),
             peak=worker.scales.peak,
         )
+
+
+def _packed(message: Born | Died | Dumped) -> bytes:
+    return pickle.dumps((type(message).__name__, *message))
 
 
 def _rest(worker: Watched, leave_by: float | None) -> int | None:

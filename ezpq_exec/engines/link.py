@@ -31,7 +31,7 @@ from .wear import outgrown
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
-__all__ = ["Link"]
+__all__ = ["Link", "News"]
 
 _CLOEXEC = socket.MSG_CMSG_CLOEXEC  # programs that are started meanwhile get none of them
 

@@ -145,8 +145,8 @@ class Lives(PicklingEngine):
             if news is None:
                 return
             message, socks = news
+            self._renewals.hear(link, message)
             if isinstance(message, Died):
-                self._renewals.owe(link, message)
                 self._mourn(link, message)
             elif isinstance(message, Dumped):
                 link.tell_stack(message)

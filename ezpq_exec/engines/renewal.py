@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 from .jobqueue import CORES
-from .link import Link
+from .link import Link, News
 from .messages import Died
 
 if sys.platform != "linux":
@@ -32,9 +32,11 @@ class Renewals:
         self._forking: list[Link] = []
         self._until = 0.0  # when the first of them has waited for long enough
 
-    def owe(self, link: Link, died: Died) -> None:
-        """The worker of `link` has died. If its keeper has killed it, the keeper waits for permission."""
-        if died.reason is not None:
+    def hear(self, link: Link, news: News) -> None:
+        """What a keeper says: it forks no more, and if it has killed its worker, it waits for permission."""
+        if link in self._forking:
+            self._forking.remove(link)
+        if isinstance(news, Died) and news.reason is not None:
             if not self._waiting:
                 self._until = time.monotonic() + AFTER
             self._waiting.append(link)
@@ -56,7 +58,7 @@ class Renewals:
                 return timeout
             if any(link.number and now - AFTER < link.due < now + BEFORE for link in links):
                 return _sooner(timeout, BEFORE)
-        self._forking = [link for link in self._forking if not (link.channel or link.closed)]
+        self._forking = [link for link in self._forking if not link.closed]
         while self._waiting and (len(self._forking) < CORES or now >= self._until):
             self._forking.append(self._waiting.pop(0))
             self._forking[-1].order("fork")

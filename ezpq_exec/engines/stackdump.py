@@ -90,6 +90,12 @@ class Dump:
             if left <= 0 or not poll.poll(left * 1000) or not self.drain():
                 return
 
+    def rehearse(self, pid: int) -> None:
+        """Go through the motions of `take` and `text`, without a word to the worker."""
+        if not _is_stopped(pid):
+            _is_readable(self._reader)
+        _without_ours("")
+
     def text(self) -> str | None:
         """What was written, less the frames that are ours; None if nothing was."""
         while self.drain():
@@ -134,21 +140,12 @@ def _outermost() -> str:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether it is stopped, so that it cannot answer; False where this cannot be found out.
-
-    That is so if the process is gone, or if `/proc` is mounted with `hidepid` and the process has
-    become another user's. Then it is asked, and waited for, like any other.
-    """
+    """Whether this child is stopped, so that it cannot answer."""
+    look = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
     try:
-        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        return os.waitid(os.P_PID, pid, look) is not None
+    except ChildProcessError:  # it is gone
         return False
-    try:
-        return os.read(stat, 1024).rpartition(b")")[2].split()[0] in b"Tt"
-    except OSError:  # it has gone meanwhile
-        return False
-    finally:
-        os.close(stat)
 
 
 def _is_readable(descriptor: int) -> bool:

@@ -33,6 +33,7 @@ class Watched:
         dump: where its stacks come from.
         scales: what its memory is weighed with.
         reason: why it is to be killed, as a verdict's name; None: it is not to be.
+        is_rehearsed: what is done to kill it has been gone through.
     """
 
     def __init__(self, pid: int, pipe: int, dump: Dump, page: Page) -> None:
@@ -41,6 +42,7 @@ class Watched:
         self.dump = dump
         self.scales = Scales(page)
         self.reason: str | None = None
+        self.is_rehearsed = False
         self._page = page
         self._deadline: float | None = None
 
@@ -100,6 +102,12 @@ class Watched:
     def heavy_ticket(self, now: float) -> int:
         """The ticket of a job that has too much memory; 0: there is none."""
         return self.scales.overweight(now)
+
+    def rehearse(self) -> None:
+        """Go through the motions of `condemn`: see `tree.rehearse`."""
+        self.is_rehearsed = True
+        self._page.has_ended(0)
+        self.dump.rehearse(self.pid)
 
     def condemn(self, ticket: int, reason: str) -> bool:
         """Decide whether to kill the worker for that job; False if the job has ended."""

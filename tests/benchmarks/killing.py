@@ -35,8 +35,9 @@ def lateness(contender: Contender, count: int, at_once: int) -> list[float]:
             diaries = [os.path.join(folder, str(number + each)) for each in range(at_once)]
             heard = [0.0] * at_once
             futures = [contender.submit_limited(LIMIT, tasks.overrun, diary) for diary in diaries]
+            over = threading.Barrier(at_once)
             waiters = [
-                threading.Thread(target=_await, args=(future, heard, each))
+                threading.Thread(target=_await, args=(future, heard, each, over))
                 for each, future in enumerate(futures)
             ]
             for waiter in waiters:
@@ -49,9 +50,10 @@ def lateness(contender: Contender, count: int, at_once: int) -> list[float]:
     return late
 
 
-def _await(future: Future[Any], heard: list[float], at: int) -> None:
+def _await(future: Future[Any], heard: list[float], at: int, over: threading.Barrier) -> None:
     error = future.exception()
     heard[at] = time.monotonic()
+    over.wait()  # for a thread to end takes a core's time, too
     if not isinstance(error, (TimeoutError, concurrent.futures.TimeoutError)):
         raise TypeError(f"a timeout came as {error!r}")
 

@@ -11,6 +11,7 @@ from gates import PATIENCE, Gate
 from workload import (
     add,
     child,
+    child_that_listens,
     die_leaving_descendant,
     double_forker,
     fork_bomb,
@@ -59,6 +60,18 @@ def test_with_a_killed_job_die(make_executor: Maker, gate: Gate, kind: str) -> N
     assert future.kill()
     assert isinstance(future.exception(PATIENCE), JobKilled)
     assert all(is_gone(pid) for pid in pids)
+
+
+def test_none_lives_to_see_another_die(make_executor: Maker, gate: Gate) -> None:
+    """They are all stopped before the first is killed, so nothing reacts to that."""
+    executor = make_executor(1)
+    for _ in range(5):
+        future = executor.submit(child_that_listens, gate.path)
+        pids = gate.pids()
+        assert future.kill()
+        assert isinstance(future.exception(PATIENCE), JobKilled)
+        assert all(is_gone(pid) for pid in pids)
+        assert gate.all_heard() == []
 
 
 @pytest.mark.parametrize("kind", TREES)

@@ -80,12 +80,33 @@ def test_a_process_that_has_ended_has_no_memory_and_one_that_tells_nothing_all_o
     assert scales._share(os.getpid(), 1000) == 1000
 
 
-def test_a_process_that_goes_while_it_is_looked_at_is_not_stopped(
-    dead: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_is_gone_is_not_stopped(dead: int) -> None:
     assert not stackdump._is_stopped(dead)
-    monkeypatch.setattr(os, "read", refuse(errno.ESRCH))
-    assert not stackdump._is_stopped(os.getpid())
+
+
+def test_a_kill_is_rehearsed_without_harm() -> None:
+    """The process goes on, in its own group; and nobody's end is taken notice of."""
+    program = """
+import os, signal, subprocess, sys
+from ezpq_exec.engines import tree
+
+alarm = tree.hear_of_deaths()
+ended = subprocess.Popen([sys.executable, "-c", ""])
+os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+tree.rehearse(child.pid)
+print(os.getpgid(child.pid) == child.pid, child.poll())
+child.communicate(b"\\n")
+print(child.returncode, tree.reap() == {ended.pid: 0})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True None\n0 True\n", "")
 
 
 @pytest.fixture
