@@ -80,3 +80,18 @@ def test_more_turns_than_there_is_room_for_are_as_good_as_so_many(keepers: Any) 
     for _ in range(50):
         assert first.take()
         first.give_back()
+
+
+def test_a_rehearsal_leaves_all_turns_as_they_are() -> None:
+    """Whether there is one, none, or one that is this process's."""
+    turns = Turns(1, patience=0.01)
+    turns.rehearse()
+    assert turns.take()
+    turns.rehearse()
+    turns.give_back()
+    assert turns.take()
+    other = Turns(0, patience=0.01)
+    other.rehearse()
+    assert not other.take()
+    turns.close()
+    other.close()

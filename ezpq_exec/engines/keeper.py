@@ -170,7 +170,7 @@ class Keeper:
         """There is a deadline: make ready to kill, once for each worker, while nobody waits for it."""
         worker.rehearse()
         tree.rehearse(worker.pid)
-        self._turns.give_back()  # there is none
+        self._turns.rehearse()
         _packed(self._obituary(worker, None, ()))
 
     def _is_due(self, worker: Watched) -> bool:

@@ -94,7 +94,7 @@ class Dump:
         """Go through the motions of `take` and `text`, without a word to the worker."""
         if not _is_stopped(pid):
             _is_readable(self._reader)
-        _without_ours("")
+        _without_ours(f'Thread (most recent call first):\n  File "{_OURS}"\n  File ""\n')
 
     def text(self) -> str | None:
         """What was written, less the frames that are ours; None if nothing was."""

@@ -55,6 +55,15 @@ class Turns:
         except BlockingIOError:
             return False
 
+    def rehearse(self) -> None:
+        """Take one and give it back, if there is one and this process has none: see `tree.rehearse`."""
+        if not self._is_ours:
+            try:
+                self._free.recv(1, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            self._give()
+
     def give_back(self) -> None:
         """Give the turn to the next keeper, if this process has one."""
         if self._is_ours:
