@@ -82,16 +82,14 @@ def test_more_turns_than_there_is_room_for_are_as_good_as_so_many(keepers: Any) 
         first.give_back()
 
 
-def test_a_rehearsal_leaves_all_turns_as_they_are() -> None:
+def test_a_rehearsal_leaves_all_turns_as_they_are(keepers: Any) -> None:
     """Whether there is one, none, or one that is this process's."""
-    turns = Turns(1, patience=0.01)
-    turns.rehearse()
-    assert turns.take()
-    turns.rehearse()
-    turns.give_back()
-    assert turns.take()
-    other = Turns(0, patience=0.01)
-    other.rehearse()
-    assert not other.take()
-    turns.close()
-    other.close()
+    first, second, third = keepers(1, SOON)
+    first.rehearse()
+    assert first.take()
+    first.rehearse()
+    second.rehearse()
+    assert not second.take()  # there was only that one
+    first.give_back()
+    third.rehearse()
+    assert third.take()
