@@ -56,6 +56,11 @@ class JobFuture(LightFuture[T]):
         return self._job.priority
 
     @property
+    def submitted_at(self) -> float:
+        """When the job was submitted, in seconds of `time.monotonic`."""
+        return self._job.submitted
+
+    @property
     def info(self) -> JobInfo:
         """All that is known of the job at this moment, as a `JobInfo`. It does not wait for the job."""
         if self._info is None:

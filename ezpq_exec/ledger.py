@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ExecutorFull
 from .queue_record import Record
+from .wallclock import offset
 
 __all__ = ["Ledger"]
 
@@ -60,7 +61,8 @@ class Ledger:
                 )
             self.submitted += 1
             record.id = self.submitted
-            record.submitted = self._latest = max(time.time(), self._latest)
+            record.entered = time.monotonic()
+            record.submitted = self._latest = max(record.entered + offset(), self._latest)
             self._waiting[record.id] = record
 
     def withdraw(self, record: Record) -> None:

@@ -40,13 +40,24 @@ def seconds(name: str, value: object) -> float:
 class Record:
     """One job of a queue. Only one thread writes to it at a time.
 
-    Times are in seconds since the epoch. They are counted from the submission by the executor's
-    monotonic clock, so that they are in order even if the system's clock was set meanwhile.
+    Times are in seconds since the epoch. They are counted from `entered`, when it came into the
+    queue, by the monotonic clock, so that they are in order even if the system's clock was set meanwhile.
     """
 
     __slots__ = (
-        *("args", "callback", "cancelled", "ended", "exception", "exitcode", "function", "future"),
-        *("id", "kwargs", "lane", "name", "output", "priority", "processed", "qid"),
+        *("args", "callback", "cancelled", "ended", "entered", "exception", "exitcode"),
+        *(
+            "function",
+            "future",
+            "id",
+            "kwargs",
+            "lane",
+            "name",
+            "output",
+            "priority",
+            "processed",
+            "qid",
+        ),
         *("started", "stop_on_lane_error", "submitted", "suppress_errors", "timeout"),
     )
 
@@ -75,6 +86,7 @@ class Record:
         self.qid: Any = None
         self.id: int | None = None
         self.future: JobFuture[Any] | None = None  # dropped once it is done
+        self.entered = 0.0
         self.submitted: float | None = None
         self.started: float | None = None
         self.ended: float | None = None
@@ -118,17 +130,18 @@ class Record:
             return Verdict.CANCELLED
         info = future.info
         verdict = info.verdict
-        self._take_times(info)
+        self._take_times(info, future.submitted_at - self.entered)
         if verdict is None or verdict is Verdict.RETURNED:
             self.output, self.exitcode = future.result(), 0
             return Verdict.RETURNED
         self._take_failure(info, verdict)
         return verdict
 
-    def _take_times(self, info: JobInfo) -> None:
+    def _take_times(self, info: JobInfo, delay: float) -> None:
+        """`delay`: from when it came into the queue until the executor had it."""
         if self.submitted is None or info.waited is None:
             return
-        self.started = self.submitted + info.waited
+        self.started = self.submitted + (delay + info.waited)
         if info.runtime is not None:
             self.ended = self.started + info.runtime
 

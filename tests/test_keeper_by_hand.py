@@ -18,9 +18,9 @@ from gates import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
-    from ezpq_exec.engines import tree
+    from ezpq_exec.engines import keeper, tree
     from ezpq_exec.engines.keeper import Keeper
-    from ezpq_exec.engines.messages import MESSAGE_SIZE, Born, Died
+    from ezpq_exec.engines.messages import MESSAGE_SIZE, Born, Died, Dumped
     from ezpq_exec.engines.page import Page
     from ezpq_exec.engines.turns import Turns
 
@@ -74,7 +74,7 @@ class Kept:
             self.stream = socket.socket(fileno=fds[0])
             self.stream.settimeout(PATIENCE)
         kind, *values = pickle.loads(data)
-        return (Born if kind == "Born" else Died)(*values)
+        return {"Born": Born, "Died": Died, "Dumped": Dumped}[kind](*values)
 
     def born(self) -> int:
         """The pid of the worker that has come up."""
@@ -83,8 +83,8 @@ class Kept:
         assert born.keeper == self.pid
         return born.pid
 
-    def order(self, *words: Any) -> None:
-        self.control.send(pickle.dumps((*words, *(0, "")[len(words) - 1 :])))
+    def order(self, what: str, ticket: int = 0, reason: str = "", pid: int | None = None) -> None:
+        self.control.send(pickle.dumps((what, ticket, reason, pid)))
 
     def ends(self) -> int:
         """The keeper's exit code, which is awaited."""
@@ -132,7 +132,7 @@ def killed(kept: Kept) -> None:
     """Its worker's job is killed, as was asked; so it is known why there is no worker now."""
     pid = kept.born()
     assert kept.stream.recv(1) == b"x"
-    kept.order("kill", TICKET, "KILLED")
+    kept.order("kill", TICKET, "KILLED", pid)
     died = kept.news()
     assert (died.pid, died.exitcode, died.reason) == (pid, -signal.SIGKILL, "KILLED")
     assert (died.ticket, died.begun) == (TICKET, 1.0)
@@ -164,6 +164,27 @@ def test_after_a_kill_the_next_worker_waits_for_the_parents_word(keep: Any) -> N
     kept.born()
     kept.order("end")
     assert kept.news().reason is None
+    assert kept.ends() == 0
+
+
+@pytest.mark.parametrize("word", ["kill", "terminate", "renew"])
+def test_an_order_is_for_one_worker_and_not_for_the_next(
+    keep: Any, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If that one has ended by itself meanwhile, nobody is killed, now or when it should have left."""
+    monkeypatch.setattr(keeper, "PATIENCE", 0.0)
+    kept = keep(begin_a_job)
+    first = kept.born()
+    os.kill(first, signal.SIGKILL)
+    assert kept.news().pid == first
+    second = kept.born()
+    assert kept.stream.recv(1) == b"x"
+    kept.order(word, TICKET, "KILLED", first)
+    kept.order("dump", TICKET)
+    assert isinstance(kept.news(), Dumped)
+    kept.order("end")
+    died = kept.news()
+    assert (died.pid, died.reason) == (second, None)
     assert kept.ends() == 0
 
 

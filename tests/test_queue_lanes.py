@@ -37,6 +37,26 @@ def test_jobs_of_a_lane_never_overlap(queue: ezpq.Queue) -> None:
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
 
 
+class Slow:
+    """Takes its time to be pickled."""
+
+    def __reduce__(self) -> Any:
+        time.sleep(0.05)
+        return str, ("slow",)
+
+
+def test_what_came_late_to_the_executor_did_not_begin_early(queue: ezpq.Queue, gate: Gate) -> None:
+    """However long it took from `put` to there, a job's times are those at which it ran."""
+    queue.put(hold, [gate.path], lane="x")
+    gate.heard()
+    queue.put(same, [Slow()], lane="x")
+    gate.open()
+    assert queue.wait() == 0
+    first, second = sorted(queue.collect(), key=lambda job: job["id"])
+    assert first["ended"] <= second["started"] <= second["ended"]
+    assert second["submitted"] < first["ended"]
+
+
 def test_lanes_run_side_by_side(queue: ezpq.Queue, gate: Gate) -> None:
     """Jobs of different lanes, and those of none, run at the same time."""
     for lane in ("a", "b", None):

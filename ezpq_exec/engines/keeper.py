@@ -197,6 +197,8 @@ class Keeper:
     def _obey(self, worker: Watched) -> bool:
         """Carry out an order; True if the worker is to be killed now."""
         order = self._next_order()
+        if order.what in ("kill", "terminate", "renew") and order.pid != worker.pid:
+            return False  # it was for the one before, which has ended by itself
         if order.what == "kill":
             return self._condemn(worker, order.ticket, order.reason)
         if order.what == "terminate":

@@ -112,7 +112,7 @@ class Link:
     def order(self, what: str, ticket: int = 0, reason: str = "") -> None:
         """Tell the keeper something; in vain if it is gone."""
         try:
-            self.control.send(pickle.dumps(tuple(Order(what, ticket, reason))))
+            self.control.send(pickle.dumps(tuple(Order(what, ticket, reason, self.pid))))
         except BlockingIOError:  # it has not read hundreds of orders
             self.kill_keeper()
         except OSError:

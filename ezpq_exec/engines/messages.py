@@ -55,8 +55,12 @@ class Order(NamedTuple):
     - "fork": start the next, after one that was killed for a job;
     - "retire": wait until the worker has left, and end;
     - "end": kill the worker, and end.
+
+    The first two, and "renew", are for the worker of `pid`. It may have ended by itself meanwhile,
+    and the next one be up, which they do not concern.
     """
 
     what: str
     ticket: int = 0
     reason: str = ""
+    pid: int | None = None

@@ -7,6 +7,7 @@ has none. Nothing here kills a process that is not the caller's descendant.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -220,7 +221,7 @@ def exterminate(
     victims = list(first)
     are_left = bool(victims) or _collect(ended)
     while are_left:
-        victims = victims or [pid for pid in _ours() if pid not in spare and pid not in ended]
+        victims = victims or [pid for pid in _ours() if pid not in spare]
         if not victims or time.monotonic() > until:
             return ended, victims
         # To stop one costs as much as to kill it. What a single process may still start falls to us.
@@ -241,9 +242,10 @@ def rehearse(pid: int) -> None:
     writes to some eighty of them, which takes as long as all else that there is to do.
     """
     me = os.getpid()
-    children(pid)
-    leave_group(me, me)
-    send((pid,), 0)
-    _await_death_of(pid, 0.0)
-    _ours()
+    with contextlib.suppress(OSError):  # out of descriptors, say, which is no reason to end
+        children(pid)
+        leave_group(me, me)
+        send((pid,), 0)
+        _await_death_of(pid, 0.0)
+        _ours()
     signal.raise_signal(signal.SIGCHLD)

@@ -50,7 +50,7 @@ def refuse(number: int) -> Callable[..., Any]:
 def bare_link() -> Iterator[Link]:
     """A link with a control socket, and no keeper that it would know."""
     made = Link.__new__(Link)
-    made.keeper, made.forced, made.ticket = None, None, 0
+    made.keeper, made.forced, made.ticket, made.pid = None, None, 0, None
     made.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     made.control.setblocking(False)
     with made.control, theirs:
