@@ -157,8 +157,16 @@ class JobFuture(LightFuture[T]):
         return not self.done() and self._owner.reprioritize(self._job, rank)
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """Have `fn(self)` called when the future is done; at once, by this thread, if it is done."""
-        super().add_done_callback(fn if self.done() else _Callback(fn))
+        """Have `fn(self)` called when the future is done; at once, by this thread, if it is done.
+
+        Raises:
+            RuntimeError: it is not done, and this process is a fork, in which it will never be.
+        """
+        if self.done():
+            super().add_done_callback(fn)
+        else:
+            self._owner.check_process()
+            super().add_done_callback(_Callback(fn))
 
     def add_listener(self, listener: Callable[[Future[T]], object]) -> None:
         """As `add_done_callback`, but on the thread that resolves: for what is quick and safe."""

@@ -8,6 +8,7 @@ future, without a word to the loop.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,6 +54,23 @@ class _ListLater:
         own: list[Any] = []
         setattr(future, self._name, own)  # which is found before this from now on
         return own
+
+
+class _WaitersInFork:
+    """`_waiters` in a fork of the program: nobody would wake who waits for a job of the parent's.
+
+    It is asked before the list that a future may have had at the fork, since it can be set, too.
+    """
+
+    def __get__(self, future: Any, owner: type) -> Any:
+        if future is None:
+            return self
+        if not future.done():
+            future.owner.check_process()
+        return vars(future).setdefault("_waiters", [])
+
+    def __set__(self, future: Any, value: list[Any]) -> None:
+        vars(future)["_waiters"] = value
 
 
 class LightFuture(Future[T]):
@@ -200,3 +218,12 @@ for _name, _value in _BLANK.items():
     if type(_value) is list:
         _value = _ListLater(_name)
     setattr(LightFuture, _name, _value)
+
+
+def _refuse_waiters_in_child() -> None:
+    """Have `concurrent.futures.wait` and its `as_completed` say what waiting for a result says."""
+    setattr(LightFuture, "_waiters", _WaitersInFork())  # noqa: B010 - as `_BLANK` is set below
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_refuse_waiters_in_child)

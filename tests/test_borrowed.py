@@ -187,6 +187,34 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
     assert gate.all_heard() == []
 
 
+def test_nothing_is_lent_ahead_where_jobs_wait_at_the_lenders(
+    make_lender: Callable[[int], Executor], gate: Gate
+) -> None:
+    """With more slots than the lender has workers, it has jobs at hand; what is behind them stays here."""
+    engine = BorrowedEngine(make_lender(1))
+    engine.open(Setup())
+    for slot in (0, 1):
+        engine.start(slot)
+    try:
+        readied = 0
+        while readied < 2:
+            readied += sum(isinstance(report, Ready) for report in engine.wait(PATIENCE))
+        for slot in (0, 1):
+            engine.run(slot, slot, engine.pack(Call(hold, (gate.path, slot), {})), None)
+            assert engine.queue(slot, 2 + slot, engine.pack(Call(hold, (gate.path, 2 + slot), {})))
+        assert gate.heard() == ["0"]
+        assert len(engine._lending.bundles) == 2, "only those of the slots themselves were lent"
+        assert (engine.recall(0), engine.recall(1)) == ([2], [3])
+        gate.open(2)
+        assert gate.heard() == ["1"]
+    finally:
+        gate.open(100)
+        engine.close()
+        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+            pass
+    assert gate.all_heard() == []
+
+
 def test_an_urgent_job_goes_before_all_that_were_lent_ahead_and_have_not_begun(
     make_lender: Callable[[int], Executor], gate: Gate
 ) -> None:

@@ -629,7 +629,7 @@ if __name__ == "__main__":
     executor.submit(hold, gate)
     say(gate, executor.submit(os.getpid).result(60))
     if len(sys.argv) > 2 and os.fork() == 0:
-        say(gate, os.getpid())
+        say(gate, "fork", os.getpid())
     time.sleep(3600)
 """
 
@@ -642,15 +642,17 @@ def test_nothing_outlives_a_parent_that_is_killed(gate: Gate, tmp_path: Path, fo
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     words = [sys.executable, str(script), gate.path, *(["fork"] if forks else [])]
-    fork = None
     with subprocess.Popen(words, env=environment) as parent:
-        pids = {int(word) for line in gate.heard(3) for word in line.split()}
-        if forks:
-            (fork,) = gate.pids()
-        assert len(pids) == 4
-        parent.kill()
+        try:
+            said = gate.heard(3 + forks)  # in whatever order
+        finally:
+            parent.kill()
+    pids = {int(word) for line in said for word in line.split() if word != "fork"}
+    fork = next((int(line.split()[1]) for line in said if line.startswith("fork")), None)
     try:
-        assert all(eventually(partial(is_gone, pid)) for pid in pids)
+        assert len(pids) == 4 + forks
+        assert all(eventually(partial(is_gone, pid)) for pid in pids - {fork})
+        assert (fork is not None) == forks
         assert fork is None or not is_gone(fork)
     finally:
         if fork is not None:

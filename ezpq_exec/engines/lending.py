@@ -61,11 +61,12 @@ class Lending:
     def lends_ahead(self, loan: Loan, places: int) -> bool:
         """Whether `loan` can be lent ahead of its turn, so that it could still be had back.
 
-        Only where there is a place for each of the lender's workers, so that no more jobs are run
-        at once than there are places.
+        Only where there are as many places as the lender has workers. With fewer, more jobs would run
+        at once than there are places; with more, the lender has jobs at hand as it is, and those
+        behind one that waits there would be taken back, and lent again, without end.
         """
         lender = self.lender
-        if not lender.is_prompt or places < (capacity_of(lender.executor) or places + 1):
+        if not lender.is_prompt or places != capacity_of(lender.executor):
             return False
         if lender.is_here:
             return True

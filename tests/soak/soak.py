@@ -2,7 +2,7 @@
 
     python tests/soak/soak.py [--seconds N | --jobs N] [--seed S]
 
-For CI: `--seconds 60`. By hand: `--seconds 3600`. It exits with 1 when a figure is off, and with 2,
+For CI: `--seconds 120`. By hand: `--seconds 3600`. It exits with 1 when a figure is off, and with 2,
 after all stacks and states, when nothing has ended for 20 seconds.
 """
 
