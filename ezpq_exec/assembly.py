@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .checks import broken_lender, broken_processes, broken_threads
+from .checks import MOST_WORKERS, broken_lender, broken_processes, broken_threads
 from .desk import Desk
 from .engines.base import Capabilities, Engine, Setup, end
 from .engines.choice import default_workers
@@ -52,7 +52,7 @@ def assemble(
     _check(engine, setup, idle_timeout)
     engine.open(setup)
     _used[id(engine)] = engine
-    count = default_workers(engine) if max_workers is None else max_workers
+    count = max_workers or min(default_workers(engine), MOST_WORKERS)
     scheduler = Scheduler(
         min(count, engine.capacity() or 0) if capabilities.follows else count,
         can_kill=capabilities.kills,

@@ -14,6 +14,7 @@ from .options import Options, check_bytes, check_integer
 from .places import Places
 
 __all__ = [
+    "MOST_WORKERS",
     "broken_lender",
     "broken_processes",
     "broken_threads",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 WHEN_FULL = "block", "raise"
+MOST_WORKERS = 100_000  # each has a slot from the start
 
 
 def check_callable(function: object) -> None:
@@ -35,10 +37,18 @@ def check_callable(function: object) -> None:
         raise TypeError(f"the function to run must be callable, not {shown(function)}")
 
 
-def check_workers(name: str, count: object) -> None:
-    """Raise TypeError or ValueError unless `count` is a number of workers."""
-    if check_integer(name, count) <= 0:
+def check_workers(name: str, count: object) -> int:
+    """`count` as a number of workers.
+
+    Raises:
+        TypeError, ValueError: it is none, or one that no system has room for.
+    """
+    number = check_integer(name, count)
+    if number <= 0:
         raise ValueError(f"{name} must be greater than 0, not {shown(count)}")
+    if number > MOST_WORKERS:
+        raise ValueError(f"{name} must be at most {MOST_WORKERS}, not {shown(count)}")
+    return number
 
 
 def check_kills(what: str, capabilities: Capabilities) -> None:

@@ -89,9 +89,8 @@ class ControlledExecutor(Executor):
         ...     ex.max_workers
         3
         """
-        check_workers("max_workers", max_workers)
-        self._max_workers = self._limit = max_workers
-        self._loop.tell(self._scheduler.resize, max_workers)
+        self._max_workers = self._limit = limit = check_workers("max_workers", max_workers)
+        self._loop.tell(self._scheduler.resize, limit)
 
     def stats(self) -> Stats:
         """Counts of jobs and workers, all of the same moment.

@@ -95,7 +95,7 @@ class PriorityExecutor(ControlledExecutor):
         if idle_timeout is not None:
             idle_timeout = check_seconds("idle_timeout", idle_timeout)
         if max_workers is not None:
-            check_workers("max_workers", max_workers)
+            max_workers = check_workers("max_workers", max_workers)
         parts = assemble(choose(engine), max_workers, setup, places, start_timeout, idle_timeout)
         self._max_workers, self._limit = max(1, parts.max_workers), max_workers
         self._scheduler, self._loop, self._intake = parts.scheduler, parts.loop, parts.intake

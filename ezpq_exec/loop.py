@@ -7,6 +7,7 @@ loop runs no user's code: callbacks, and results whose unpickling could run any,
 
 from __future__ import annotations
 
+import decimal
 import logging
 import threading
 import time
@@ -109,6 +110,8 @@ class Loop:
     # The loop's own thread ------------------------------------------------------------------
 
     def _run(self) -> None:
+        # Priorities of all kinds compare, even if the program has its own decimals refuse floats.
+        decimal.setcontext(decimal.Context(traps=[]))
         try:
             while not self._done:
                 self._turn()

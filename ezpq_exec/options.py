@@ -26,7 +26,7 @@ DEFAULT_PRIORITY = 100
 
 
 def check_integer(name: str, value: object, wanted: str = "an integer") -> int:
-    """`value` as an int, which a bool is not. `wanted`: what the error says that it must be.
+    """`value` as an int: numpy's are integers, too, and a bool is not. `wanted`: what the error says that it must be.
 
     Raises:
         TypeError: it is none.
@@ -36,9 +36,9 @@ def check_integer(name: str, value: object, wanted: str = "an integer") -> int:
         ...
     TypeError: max_size must be an integer (0: no limit), not True
     """
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be {wanted}, not {shown(value)}")
-    return value
+    return int(value)
 
 
 def check_seconds(name: str, value: object, *, or_none: bool = False) -> float:
@@ -72,6 +72,8 @@ def _limit(name: str, value: object) -> float | None:
 def check_priority(value: object) -> Any:
     """`value` as a number that can rank a job among others, whatever kinds theirs are of.
 
+    It is of a class that we know, since to compare it must not run anybody's code.
+
     Raises:
         TypeError, ValueError: it is none.
 
@@ -83,10 +85,12 @@ def check_priority(value: object) -> Any:
     if type(value) is int:
         return value
     if isinstance(value, decimal.Decimal):
-        rank: Any = value
-        unordered = value.is_nan()
-    elif isinstance(value, (numbers.Integral, fractions.Fraction)):
-        rank, unordered = value if isinstance(value, fractions.Fraction) else int(value), False
+        rank: Any = decimal.Decimal(value)
+        unordered = rank.is_nan()
+    elif isinstance(value, numbers.Integral):
+        rank, unordered = int(value), False
+    elif isinstance(value, fractions.Fraction):
+        rank, unordered = fractions.Fraction(value), False
     elif isinstance(value, numbers.Real):
         rank = float(value)
         unordered = math.isnan(rank)
@@ -98,11 +102,10 @@ def check_priority(value: object) -> Any:
 
 
 def _retries(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"retries must be an integer, not {shown(value)}")
-    if value < 0:
+    retries = check_integer("retries", value)
+    if retries < 0:
         raise ValueError(f"retries must be >= 0, not {shown(value)}")
-    return int(value)
+    return retries
 
 
 def check_bytes(name: str, value: object) -> int | None:
@@ -118,13 +121,12 @@ def check_bytes(name: str, value: object) -> int | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, of bytes, or None, not {shown(value)}")
-    if value <= 0:
+    size = check_integer(name, value, "an integer, of bytes, or None")
+    if size <= 0:
         raise ValueError(
             f"{name} must be more than 0 bytes (None for no limit), not {shown(value)}"
         )
-    return int(value)
+    return size
 
 
 def _exceptions(value: object) -> tuple[type[BaseException], ...]:
@@ -143,6 +145,12 @@ def _variables(value: object) -> tuple[ContextVar[Any], ...]:
         if not isinstance(variable, ContextVar):
             raise TypeError(f"context must be a ContextVar, or a tuple of them, not {shown(value)}")
     return variables
+
+
+def _name(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"name must be a str or None, not {shown(value)}")
+    return value if value is None else str.__str__(value)  # a subclass may have its own ways
 
 
 def _check_lane(value: object) -> None:
@@ -177,8 +185,7 @@ class Options:
         put(self, "priority", check_priority(self.priority))
         put(self, "timeout", _limit("timeout", self.timeout))
         put(self, "queue_timeout", _limit("queue_timeout", self.queue_timeout))
-        if self.name is not None and not isinstance(self.name, str):
-            raise TypeError(f"name must be a str or None, not {shown(self.name)}")
+        put(self, "name", _name(self.name))
         _check_lane(self.lane)
         if not isinstance(self.stop_on_lane_error, bool):
             text = f"stop_on_lane_error must be True or False, not {shown(self.stop_on_lane_error)}"

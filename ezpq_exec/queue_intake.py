@@ -105,7 +105,7 @@ class QueueIntake(QueueOutlet):
 
     def set_workers(self, n: int) -> None:
         """Let `n` jobs run at once from now on. Those that run go on."""
-        check_workers("n", n)
+        n = check_workers("n", n)
         with self._intake:
             log.debug("Added %d workers to the queue.", n - self._ledger.places)
             self._ledger.resize(n)

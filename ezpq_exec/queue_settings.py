@@ -53,17 +53,17 @@ class Settings:
                 f"n_workers must be an integer, not {shown(self.n_workers)}: as a decorator, Queue "
                 "needs its brackets, as in @Queue()"
             )
-        check_workers("n_workers", self.n_workers)
+        put = object.__setattr__  # it is frozen
+        put(self, "n_workers", check_workers("n_workers", self.n_workers))
         if self.job_runner not in (multiprocessing.Process, threading.Thread):
             raise ValueError(
                 "job_runner must be the class multiprocessing.Process or threading.Thread, "
                 f"not {shown(self.job_runner)}"
             )
-        _check_size(self.max_size)
+        put(self, "max_size", _size(self.max_size))
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback must be a function or None, not {shown(self.callback)}")
         check_poll(self.poll, at_least=_SHORTEST_POLL)
-        put = object.__setattr__  # it is frozen
         if self.qid is None:
             put(self, "qid", uuid.uuid4().hex[:8])
         log = None
@@ -99,9 +99,11 @@ def settings_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Settings:
     return Settings(**named)
 
 
-def _check_size(value: object) -> None:
-    if check_integer("max_size", value, "an integer (0: no limit)") < 0:
+def _size(value: object) -> int:
+    size = check_integer("max_size", value, "an integer (0: no limit)")
+    if size < 0:
         raise ValueError(f"max_size must be >= 0 (0: no limit), not {shown(value)}")
+    return size
 
 
 def check_poll(value: object, at_least: float | None = None) -> None:

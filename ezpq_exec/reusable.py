@@ -67,7 +67,7 @@ def get_reusable_executor(
     if not isinstance(engine, str):
         raise TypeError(f"engine must be 'processes' or 'threads', not {shown(engine)}")
     if max_workers is not None:
-        check_workers("max_workers", max_workers)
+        max_workers = check_workers("max_workers", max_workers)
     terms: dict[str, Any] = {
         "engine": engine,
         "initializer": initializer,

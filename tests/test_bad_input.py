@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import Maker
@@ -37,6 +42,7 @@ def raises(
         (TypeError, "max_workers", 1.0),
         (TypeError, "max_workers", "2"),
         (TypeError, "max_workers", True),
+        (ValueError, "max_workers", 10**9),
         (ValueError, "engine", "process"),
         (TypeError, "engine", 5),
         (TypeError, "engine", None),
@@ -228,7 +234,10 @@ def test_map_refuses_what_cannot_be_iterated(executor: PriorityExecutor) -> None
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [(ValueError, 0), (ValueError, -1), (TypeError, 1.0), (TypeError, None), (TypeError, True)],
+    [
+        *[(ValueError, 0), (ValueError, -1), (ValueError, 10**9)],
+        *[(TypeError, 1.0), (TypeError, None), (TypeError, True)],
+    ],
 )
 def test_resize_refuses(executor: PriorityExecutor, kind: type[Exception], value: Any) -> None:
     raises(kind, "max_workers", value, lambda: executor.resize(value))
@@ -282,6 +291,84 @@ def test_terms_that_were_good_do_not_make_equal_ones_good() -> None:
         for _ in range(2):
             with pytest.raises(ValueError, match="timeout must be more than 0"):
                 ex.options(timeout=-1)
+
+
+class Strange:
+    """Compares, and becomes text, in no way at all."""
+
+    def refuse(self, *_: object) -> Any:
+        raise RuntimeError
+
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __format__ = __str__ = refuse
+    __hash__ = object.__hash__
+
+
+class StrangeName(Strange, str):
+    __slots__ = ()
+
+
+class StrangeDecimal(Strange, Decimal):
+    """A number."""
+
+
+class StrangeFraction(Strange, Fraction):  # type: ignore[misc]
+    """A number."""
+
+
+class StrangeFloat(Strange, float):
+    """A number."""
+
+
+def test_no_code_of_a_subclass_decides_what_runs_next_or_says_what_befell_it() -> None:
+    """Of a text, or a number, of a class of somebody's own, only the text or the number is kept."""
+    ranks = [StrangeDecimal("2.5"), StrangeFraction(3, 2), StrangeFloat(0.5)]
+    began: list[int] = []
+    with PriorityExecutor(1, engine="threads") as ex:
+        ex.pause()
+        for number, rank in enumerate(ranks):
+            ex.options(priority=rank).submit(began.append, number)
+        stuck = ex.options(name=StrangeName("stuck"), queue_timeout=0.01).submit(int)
+        assert "stuck" in str(stuck.exception(PATIENCE))
+        ex.resume()
+    assert began == [2, 1, 0]
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    """As they are for the standard library's executors."""
+    two: Any = np.int64(2)
+    with PriorityExecutor(two, max_tasks_per_child=two, max_pending=two) as ex:
+        ex.resize(two)
+        assert list(ex.map(add, range(5), range(5), chunksize=two, buffersize=two)) == [
+            0,
+            2,
+            4,
+            6,
+            8,
+        ]
+        assert type(ex.max_workers) is int
+        assert ex.options(retries=two, memory_limit=two * 2**40).submit(int).result(PATIENCE) == 0
+
+
+def test_decimals_that_refuse_floats_rank_among_them() -> None:
+    """Whatever the program has its threads' decimals do."""
+    decimal.DefaultContext.traps[decimal.FloatOperation] = True
+    try:
+        with PriorityExecutor(1, engine="threads") as ex:
+            ex.pause()
+            ranks: list[Any] = [Decimal("2.5"), 1.5, Decimal("0.5")]
+            began: list[Any] = []
+            for rank in ranks:
+                ex.options(priority=rank).submit(began.append, rank)
+            ex.resume()
+    finally:
+        decimal.DefaultContext.traps[decimal.FloatOperation] = False
+    assert began == ranks[::-1]
+
+
+def test_a_lender_of_any_size_is_borrowed_from() -> None:
+    """Though no more jobs are lent to it at a time than there can be slots."""
+    with ThreadPoolExecutor(10**9) as lender, PriorityExecutor(engine=lender) as ex:
+        assert ex.submit(add, 1, 2).result(PATIENCE) == 3
 
 
 def test_any_number_of_terms_can_be_asked_for() -> None:
