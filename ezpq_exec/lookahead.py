@@ -29,8 +29,9 @@ __all__ = ["Lookahead"]
 # and no more than take as long together as FEW of the slowest that still count as quick.
 FEW, DEPTH = 8, 32
 MORE = 2  # added to the limit of all queues in each turn; taking jobs back halves that limit
-# How long jobs may stand behind another: PATIENCE seconds, or TIMES as long as the last job took.
-PATIENCE, TIMES = 0.002, 8
+# How long jobs may stand behind another: PATIENCE seconds, or as long as all that may stand there
+# should take. (A lender's workers share its queue, so there the other slots' jobs may come before.)
+PATIENCE = 0.002
 
 
 class Lookahead(Attempts):
@@ -148,7 +149,7 @@ class Lookahead(Attempts):
         if took < self.quick:
             together = FEW * self.quick
             slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
-            slot.patience = max(PATIENCE, TIMES * took)
+            slot.patience = max(PATIENCE, slot.depth * took)
             self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:

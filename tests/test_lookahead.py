@@ -99,6 +99,24 @@ def test_only_quick_workers_are_fed() -> None:
     assert rig.look() == [(1, jobs[2])]
 
 
+def test_what_stands_behind_a_job_stays_there_as_long_as_all_of_it_should_take() -> None:
+    """Where workers share a queue, the jobs of all the others may come first. After that it is had back."""
+    rig = Rig()
+    jobs = [rig.submit() for _ in range(DEPTH + 1)]
+    rig.finish(rig.first[0], took=QUICK / 5)
+    assert len(rig.look()) == DEPTH
+    expected = DEPTH * QUICK / 5
+    assert expected > PATIENCE
+    for _ in range(2):  # the first look only notes which job it is
+        deadline = rig.scheduler.next_deadline()
+        assert deadline is not None
+        assert deadline == pytest.approx(rig.now + expected, abs=PATIENCE / 10, rel=0)
+        assert jobs[0].slot == 0
+        rig.now = deadline
+        recalls = rig.scheduler.tick(rig.now)
+    assert recalls == [Recall(0)]
+
+
 def test_the_best_are_dealt_out_in_turn() -> None:
     """Each worker gets the best that is left, one at a time, up to a number."""
     rig = Rig(2)
