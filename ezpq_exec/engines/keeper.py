@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .precise import PrecisePoll
 from .stackdump import Dump
 from .turns import Turns
 from .watched import Watched
@@ -108,7 +109,10 @@ class Keeper:
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
         try:
-            socket.send_fds(self._control, [_packed(message)], fds)
+            if fds:
+                socket.send_fds(self._control, [_packed(message)], fds)
+            else:
+                self._control.send(_packed(message))
         except OSError:
             self._abandon()
 
@@ -143,12 +147,12 @@ class Keeper:
 
     def _watch(self, worker: Watched, alarm: int) -> Died:
         """Sleep until the worker is to die, or has; then make sure of it."""
-        poll = select.poll()
+        poll = PrecisePoll()
         for descriptor in (self._control.fileno(), self._parent, alarm, worker.pipe):
-            poll.register(descriptor, select.POLLIN)
-        poll.register(worker.dump.fileno(), select.POLLIN)
+            poll.register(descriptor)
+        poll.register(worker.dump.fileno())
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll(_rest(worker, self._leave_by))}
+            ready = poll.poll(_rest(worker, self._leave_by))
             if self._parent in ready:
                 self._abandon()
             if worker.dump.fileno() in ready and not worker.overhear():
@@ -246,16 +250,9 @@ def _packed(message: Born | Died | Dumped) -> bytes:
     return pickle.dumps((type(message).__name__, *message))
 
 
-def _rest(worker: Watched, leave_by: float | None) -> int | None:
-    """For how many milliseconds to sleep: None for ever. What is less than one is slept here.
-
-    `poll` would round it up, and each kill be late by half a millisecond.
-    """
+def _rest(worker: Watched, leave_by: float | None) -> float | None:
+    """For how many seconds to sleep; None for ever."""
     moments = [moment for moment in (leave_by, worker.wake_at) if moment is not None]
     if not moments:
         return None
-    left = min(min(moments) - time.monotonic(), LONGEST_SLEEP)
-    if left < 0.001:
-        time.sleep(max(0.0, left))
-        return 0
-    return int(left * 1000)
+    return min(min(moments) - time.monotonic(), LONGEST_SLEEP)

@@ -29,6 +29,7 @@ __all__ = [
     "hear_of_deaths",
     "hush",
     "leave_group",
+    "libc",
     "reap",
     "rehearse",
     "send",
@@ -60,12 +61,13 @@ def die_with_parent(parent: int) -> None:
 
 
 @functools.cache  # loaded by the root and inherited: loading is the slowest part of a start
-def _libc() -> ctypes.CDLL:
+def libc() -> ctypes.CDLL:
+    """The C library."""
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc().prctl(option, value, 0, 0, 0) != 0:
+    if libc().prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 

@@ -426,8 +426,8 @@ def test_a_lender_for_whose_board_there_is_no_memory_is_lent_nothing_ahead(
     lending = Lending(Odd(), Inbox())
     lending.lender.is_prompt, lending.lender.is_here = True, False
     loan: Any = SimpleNamespace()
-    assert not lending.lends_ahead(loan, 99)
-    assert not lending.lends_ahead(loan, 99)
+    assert not lending.lends_ahead(loan, Odd.max_workers)
+    assert not lending.lends_ahead(loan, Odd.max_workers)
     assert tried == [None]
 
 
