@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from . import ending, exits
 from .commands import Command
 from .condition import SharedCondition, is_held
-from .engines.base import Engine, Line
+from .engines.base import LINES, Engine, Line
 from .errors import UnsupportedOption
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
@@ -71,6 +71,8 @@ class Desk(Loop):
             threading.current_thread() is self._thread
             or is_held(self._gate.lock)
             or SharedCondition.is_held()
+            or is_held(LINES)
+            or (self._gate.places is not None and self._gate.places.are_held)
             or self._resolver.decodes_here
         )
 
@@ -137,7 +139,8 @@ class Desk(Loop):
             RuntimeError: this process is a fork of the executor's.
         """
         self._gate.check_process()
-        line = self._engine.line(record.taken[0], record.job.number)
+        with SharedCondition.lock():  # so that a finalizer that comes meanwhile does not wait
+            line = self._engine.line(record.taken[0], record.job.number)
         if line is None:
             return
         try:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from .condition import is_held
 from .errors import ExecutorFull
 
 __all__ = ["Places"]
@@ -48,23 +49,37 @@ class Places:
         Raises:
             ExecutorFull: there is none, and this thread is not to wait for it, or may not.
         """
+        if self._take_at_once(number):
+            return
+        if not self._blocks or not may_wait():
+            raise ExecutorFull(
+                f"there are {self._count} jobs that are not done, which is max_pending"
+            )
+        bell = threading.Lock()
+        bell.acquire()
         with self._lock:
             if self._closed:
                 return
+            self._queue[number] = bell
+            self._admit()  # a place may have come free meanwhile
+        bell.acquire()
+
+    def _take_at_once(self, number: int) -> bool:
+        """Take a place if there is one, or if nobody is to have one any more; whether that is done."""
+        with self._lock:
+            if self._closed:
+                return True
             if not self._queue:  # else those who wait come first
                 self._holders.add(number)
                 if len(self._holders) <= self._count:
-                    return
+                    return True
                 self._holders.discard(number)
-            if not self._blocks or not may_wait():
-                raise ExecutorFull(
-                    f"there are {self._count} jobs that are not done, which is max_pending"
-                )
-            bell = threading.Lock()
-            bell.acquire()
-            self._queue[number] = bell
-            self._admit()  # a place may have come free this moment, in a finalizer
-        bell.acquire()
+            return False
+
+    @property
+    def are_held(self) -> bool:
+        """Whether this thread is in the midst of taking a place, or giving one back."""
+        return is_held(self._lock)
 
     def give_back(self, number: int) -> None:
         """Job `number` needs no place, or no longer waits for one."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from .commands import Command
@@ -41,7 +41,12 @@ class Question(Generic[T]):
         self._ask = ask
         self._put_off = put_off
         self._changes = changes
-        self._answer: Future[T] = Future()
+        self._answers: list[T] = []  # one, or none if there is an error
+        self._error: BaseException | None = None
+        # Not a future: whoever waits would hold its lock now and then, and the loop wait for a
+        # finalizer, or a signal's handler, that comes just then and waits for the loop.
+        self._bell = threading.Lock()
+        self._bell.acquire()
 
     def put(self, now: float) -> list[Command]:
         """Ask it, on the loop's thread."""
@@ -51,24 +56,36 @@ class Question(Generic[T]):
             self._put_off(self.put)
             return []
         except Exception as error:  # a defect of ours
-            self._answer.set_exception(error)
+            self._fail(error)
             if self._changes:
                 raise
             return []
-        self._answer.set_result(value)
+        self._tell(value)
         return commands
 
     def put_last(self, now: float, end: BaseException) -> None:
         """Ask it when the loop has ended or failed; if that gives no answer, `answer` raises `end`."""
-        if self._answer.done():
+        if self._answers or self._error is not None:
             return
         try:
             value, _ = self._ask(now)
         except Exception:  # of what a defect has left half changed, anything may come
-            self._answer.set_exception(end)
+            self._fail(end)
         else:
-            self._answer.set_result(value)
+            self._tell(value)
+
+    def _tell(self, value: T) -> None:
+        self._answers.append(value)
+        self._bell.release()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self._bell.release()
 
     def answer(self) -> T:
         """Wait for the answer."""
-        return self._answer.result()
+        self._bell.acquire()
+        self._bell.release()  # it may be asked for again
+        if self._error is not None:
+            raise self._error
+        return self._answers[0]

@@ -74,25 +74,23 @@ class Resolver:
 
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
-        if outcome.packed or outcome.output is not None:
-            if outcome.output is not None or not packing.is_quick(outcome.value):
-                self._decoder.send(functools.partial(self._resolve_there, job, outcome))
-                return
-            if outcome.verdict is Verdict.RETURNED:
-                outcome.value = packing.unpack(outcome.value)
-                outcome.packed = False
+        is_slow = outcome.packed and not packing.is_quick(outcome.value)
+        if is_slow or outcome.output is not None:
+            self._decoder.send(functools.partial(self._resolve_there, job, outcome))
+            return
+        # The outcome stays as it is: a thread that has fetched it may be at it, too.
         self._resolve(job, outcome)
 
     def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
         """Resolve a future on the thread that waits for it; False if that is left to the loop."""
-        job = record.job
+        job, future = record.job, record.job.future
         if outcome.verdict is not Verdict.RETURNED or not packing.is_quick(outcome.value):
             return False
         value = packing.unpack(outcome.value)
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()
-        return job.future is not None and job.future.resolve_alone(value)
+        return future is not None and future.resolve_alone(value)
 
     def unpack(self, job: Job, outcome: Outcome, tell: Callable[[Job, Outcome], object]) -> None:
         """Have what a job raised unpacked, and say so by `tell`, on a courier."""

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from conftest import eventually
-from ezpq_exec import JobFuture, JobKilled, PriorityExecutor, State, Verdict, WorkerDied
+from ezpq_exec import JobFuture, JobKilled, PriorityExecutor, State, Verdict, WorkerDied, packing
 from ezpq_exec.condition import SharedCondition
 from ezpq_exec.engines.channel import SMALL, Kind, header
 from ezpq_exec.engines.jobqueue import JobQueue, Lookout
@@ -155,6 +155,28 @@ def test_a_hundred_jobs_one_after_another_are_all_accounted_for(executor: Priori
         assert info.submitted <= info.started <= info.ended <= info.processed
     assert executor.stats().settled[Verdict.RETURNED] == before + 100
     assert executor.stats().running == 0
+
+
+def test_the_loop_may_resolve_what_a_thread_has_just_fetched(
+    executor: PriorityExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have the same answer in their hands, and neither spoils it for the other."""
+    look, here = packing.is_quick, threading.get_ident()
+    met: list[bool] = []
+
+    def look_slowly(packed: bytes) -> bool:
+        is_quick = look(packed)
+        if threading.get_ident() == here:
+            for _ in range(3):  # the loop reads the record, settles the job, and sleeps again
+                executor.stats()
+            met.append(True)
+        return is_quick
+
+    executor.submit(abs, -1).result(PATIENCE)
+    monkeypatch.setattr(packing, "is_quick", look_slowly)
+    results = [executor.submit(add, n, n).result(PATIENCE) for n in range(20)]
+    assert results == [2 * n for n in range(20)]
+    assert met
 
 
 def test_a_large_result_comes_the_other_way(executor: PriorityExecutor) -> None:
@@ -351,6 +373,31 @@ def test_an_interrupt_anywhere_in_a_wait_loses_nothing(executor: PriorityExecuto
     assert executor.stats().settled == {Verdict.RETURNED: STEPS + 1}
 
 
+@pytest.mark.parametrize("limit", [None, 2])
+@_elsewhere
+def test_a_finalizer_anywhere_in_a_call_waits_for_nothing_that_waits_for_it(
+    limit: int | None,
+) -> None:
+    """It is answered, or refused: nobody holds what the loop needs while it waits for the loop."""
+    asked = refused = 0
+    with PriorityExecutor(1, max_pending=limit) as executor:
+        executor.submit(add, 1, 1).result(PATIENCE)
+        for step in range(1, 3 * STEPS):
+
+            def ask() -> None:
+                nonlocal asked, refused
+                asked += 1
+                try:
+                    executor.stats()
+                except RuntimeError:
+                    refused += 1
+
+            with _interrupted_at(step, ask):
+                result = executor.submit(add, step, 1).result(PATIENCE)
+            assert result == step + 1
+    assert asked > refused > 0
+
+
 @_elsewhere
 def test_nor_is_it_lost_for_another_who_waits_for_it(
     executor: PriorityExecutor, gate: Gate, monkeypatch: pytest.MonkeyPatch
@@ -424,8 +471,8 @@ def _line_of(frame: FrameType) -> str:
 
 
 @contextlib.contextmanager
-def _interrupted_at(step: int) -> Iterator[list[str]]:
-    """Raises KeyboardInterrupt at the so-manieth line that this thread runs of the project's.
+def _interrupted_at(step: int, strike: Callable[[], object] | None = None) -> Iterator[list[str]]:
+    """Raises KeyboardInterrupt, or does `strike`, at the so-manieth line that this thread runs of ours.
 
     But not at a `with`, on the way out of which no signal is looked at, though a tracer is called;
     nor in a condition's wait, which is as the stdlib's.
@@ -443,7 +490,9 @@ def _interrupted_at(step: int) -> Iterator[list[str]]:
             if lines == step:
                 struck.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
                 sys.settrace(None)
-                raise KeyboardInterrupt
+                if strike is None:
+                    raise KeyboardInterrupt
+                strike()
         return trace
 
     before = sys.gettrace()  # coverage's, perhaps

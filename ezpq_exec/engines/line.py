@@ -7,10 +7,9 @@ without the answer tells the loop, which listens there from then on.
 
 from __future__ import annotations
 
-import threading
-
 from ..jobs import Outcome
 from .answers import outcome_of
+from .base import LINES
 from .channel import Frame, Kind, whole
 from .jobqueue import JobQueue, Lookout, read_into, ticket_of
 from .page import Page
@@ -56,7 +55,7 @@ class Line:
         self.over = False
         self._begun = False
         self._hung_up = False
-        self._lock = threading.Lock()  # guards that no wait begins once `_hung_up` is set
+        self._lock = LINES  # guards that no wait begins once `_hung_up` is set
         self._queue = queue
         self._page = page
         self._lookout = lookout
