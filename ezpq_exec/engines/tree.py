@@ -29,7 +29,6 @@ __all__ = [
     "hear_of_deaths",
     "hush",
     "leave_group",
-    "libc",
     "reap",
     "rehearse",
     "send",
@@ -61,13 +60,12 @@ def die_with_parent(parent: int) -> None:
 
 
 @functools.cache  # loaded by the root and inherited: loading is the slowest part of a start
-def libc() -> ctypes.CDLL:
-    """The C library."""
+def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, value: int) -> None:
-    if libc().prctl(option, value, 0, 0, 0) != 0:
+    if _libc().prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
