@@ -66,6 +66,7 @@ class Question(Generic[T]):
     def put_last(self, now: float, end: BaseException) -> None:
         """Ask it when the loop has ended or failed; if that gives no answer, `answer` raises `end`."""
         if self._answers or self._error is not None:
+            self._ring()  # the loop may have failed before it came to that
             return
         try:
             value, _ = self._ask(now)
@@ -76,16 +77,23 @@ class Question(Generic[T]):
 
     def _tell(self, value: T) -> None:
         self._answers.append(value)
-        self._bell.release()
+        self._ring()
 
     def _fail(self, error: BaseException) -> None:
         self._error = error
-        self._bell.release()
+        self._ring()
+
+    def _ring(self) -> None:
+        """Let through whoever waits, and whoever comes to wait. Any thread may, any number of times."""
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass  # it is open
 
     def answer(self) -> T:
         """Wait for the answer."""
         self._bell.acquire()
-        self._bell.release()  # it may be asked for again
+        self._ring()  # for the next: it may be asked for again
         if self._error is not None:
             raise self._error
         return self._answers[0]

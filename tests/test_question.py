@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from ezpq_exec.commands import Command
 from ezpq_exec.question import NotYetError, Question
+from gates import PATIENCE
 
 Put = Callable[[float], list[Command]]
 
@@ -74,3 +78,26 @@ def test_what_can_be_answered_in_the_end_is() -> None:
     asked = Question(lambda now: (now, []), print)
     asked.put_last(1.0, RuntimeError("the executor has ended"))
     assert asked.answer() == 1.0
+
+
+def test_an_answer_that_the_loop_came_to_no_more_to_tell_is_told_at_its_end() -> None:
+    """A defect may strike just between the two."""
+    question = Question(lambda now: (7, []), print)
+
+    def strike(frame: FrameType, event: str, what: object) -> None:
+        if event == "c_call" and getattr(what, "__name__", "") == "release":
+            raise ZeroDivisionError
+
+    sys.setprofile(strike)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            question.put(1.0)
+    finally:
+        sys.setprofile(None)
+    question.put_last(2.0, RuntimeError("the executor has ended"))
+    answers: list[int] = []
+    asker = threading.Thread(target=lambda: answers.append(question.answer()), daemon=True)
+    asker.start()
+    asker.join(PATIENCE)
+    assert answers == [7]
+    assert question.answer() == 7  # as often as one likes
