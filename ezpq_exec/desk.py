@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from . import ending, exits
 from .commands import Command
 from .condition import SharedCondition, is_held
-from .engines.base import LINES, Engine, Line
+from .engines.base import Engine, Line
+from .engines.linelock import LINES
 from .errors import UnsupportedOption
 from .jobs import Job, JobInfo, State, describe
 from .loop import Loop
@@ -69,9 +70,8 @@ class Desk(Loop):
         """
         return not (
             threading.current_thread() is self._thread
-            or is_held(self._gate.lock)
+            or any(map(is_held, (self._gate.lock, LINES)))
             or SharedCondition.is_held()
-            or is_held(LINES)
             or (self._gate.places is not None and self._gate.places.are_held)
             or self._resolver.decodes_here
         )

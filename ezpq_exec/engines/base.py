@@ -12,7 +12,6 @@ reports it as after `start`. What is said of a slot that was retired before it w
 from __future__ import annotations
 
 import abc
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,10 +22,7 @@ from ..reports import Report, Stopped
 from .loglevels import Levels
 from .shared import opened
 
-__all__ = ["LINES", "Capabilities", "Engine", "Line", "Setup", "end"]
-
-
-LINES = threading.RLock()  # whoever has it, the loop may be waiting for that: see `Desk.may_wait`
+__all__ = ["Capabilities", "Engine", "Line", "Setup", "end"]
 
 
 class Line(Protocol):

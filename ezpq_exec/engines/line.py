@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from ..jobs import Outcome
 from .answers import outcome_of
-from .base import LINES
 from .channel import Frame, Kind, whole
 from .jobqueue import JobQueue, Lookout, read_into, ticket_of
+from .linelock import LINES
 from .page import Page
 
 __all__ = ["Line"]

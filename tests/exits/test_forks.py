@@ -132,6 +132,40 @@ sys.exit(4)
     assert "child 4" in text
 
 
+def test_what_all_executors_share_is_free_in_the_child(gate: Gate, tmp_path: Path) -> None:
+    """A thread that had it at the fork, and is not there any more, has it no longer."""
+    code = """
+import threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, from 3.12 on
+from ezpq_exec.condition import SharedCondition
+from ezpq_exec.engines.linelock import LINES
+
+for lock in (lambda: LINES, SharedCondition.lock):
+    held, forked = threading.Event(), threading.Event()
+
+    def have():
+        with lock():
+            held.set()
+            forked.wait(0.2)
+
+    thread = threading.Thread(target=have)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(not lock().acquire(timeout=5))
+    forked.set()
+    _, status = os.waitpid(child, 0)
+    tell(os.waitstatus_to_exitcode(status))
+    thread.join()
+    with executor(1) as ex:
+        tell([ex.submit(abs, -n).result() for n in range(3)])
+"""
+    with started(code, gate.path, folder=tmp_path, engine="processes") as program:
+        assert program.ends() == 0
+        assert program.said().split("\n")[:4] == ["0", "[0, 1, 2]"] * 2
+
+
 @pytest.mark.parametrize("engine", ["processes", "threads"])
 def test_the_child_may_have_an_executor_of_its_own(engine: str, gate: Gate, tmp_path: Path) -> None:
     child = """
