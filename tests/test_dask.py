@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -411,12 +412,10 @@ def test_a_scheduler_that_stays_away_breaks_the_executor_in_time(make: Make) -> 
         executor = make(DaskEngine(cluster.address, reconnect_timeout=5.0))
         assert executor.submit(add, 1, 2).result(PATIENCE) == 3
         cluster.kill_scheduler()
-        waiting = executor.submit(add, 1, 2)
-        error = waiting.exception(PATIENCE)
-        assert isinstance(error, (BrokenExecutor, WorkerDied))
         with pytest.raises(BrokenExecutor, match="could not be reached for 5 s"):
-            while True:
-                executor.submit(add, 1, 2).result(PATIENCE)
+            while True:  # jobs may be done before the worker notices, and may be lost when it does
+                with contextlib.suppress(WorkerDied):
+                    assert executor.submit(add, 1, 2).result(PATIENCE) == 3
         executor.shutdown()
 
 
