@@ -763,11 +763,12 @@ class SchedulerAgainstWorld(RuleBasedStateMachine):
     def reprioritize(self, number: int, priority: float) -> None:
         """Any job is given another priority; it matters to those that wait."""
         task = pick(self.world.tasks, number)
-        if task.where == "waiting":
+        waited = task.where == "waiting"  # afterwards it may not: others come before it in its lane
+        if waited:
             task.priority = priority
         before = task.job.priority
         self.world.hear(self.world.scheduler.reprioritized(task.job, priority, self.world.now))
-        assert task.job.priority == (priority if task.where == "waiting" else before)
+        assert task.job.priority == (priority if waited else before)
 
     @precondition(lambda self: self.world.tasks)
     @rule(number=st.integers(0, 30))
