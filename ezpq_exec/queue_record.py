@@ -45,19 +45,8 @@ class Record:
     """
 
     __slots__ = (
-        *("args", "callback", "cancelled", "ended", "entered", "exception", "exitcode"),
-        *(
-            "function",
-            "future",
-            "id",
-            "kwargs",
-            "lane",
-            "name",
-            "output",
-            "priority",
-            "processed",
-            "qid",
-        ),
+        *("args", "callback", "cancelled", "ended", "entered", "exception", "exitcode", "function"),
+        *("future", "id", "kwargs", "lane", "name", "output", "priority", "processed", "qid"),
         *("started", "stop_on_lane_error", "submitted", "suppress_errors", "timeout"),
     )
 

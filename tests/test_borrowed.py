@@ -181,9 +181,7 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
         assert [report.number for report in _finished(engine, 1)] == [4]
     finally:
         gate.open(100)
-        engine.close()
-        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
-            pass
+        _end(engine)
     assert gate.all_heard() == []
 
 
@@ -209,9 +207,7 @@ def test_nothing_is_lent_ahead_where_jobs_wait_at_the_lenders(
         assert gate.heard() == ["1"]
     finally:
         gate.open(100)
-        engine.close()
-        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
-            pass
+        _end(engine)
     assert gate.all_heard() == []
 
 
@@ -256,9 +252,7 @@ def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
         assert [report.number for report in _finished(engine, 2)] == [1, 2]
     finally:
         gate.open(100)
-        engine.close()
-        while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
-            pass
+        _end(engine)
     assert gate.all_heard() == []
 
 
@@ -549,6 +543,13 @@ def test_a_lender_whose_workers_cannot_open_the_page_is_lent_nothing_ahead_any_m
     with PriorityExecutor(engine=lend(ProcessPoolExecutor(1))) as executor:
         jobs = [executor.submit(add, n, n) for n in range(300)]
         assert [job.result(PATIENCE) for job in jobs] == [2 * n for n in range(300)]
+
+
+def _end(engine: BorrowedEngine) -> None:
+    """Close it, and wait until it says that this is done."""
+    engine.close()
+    while not any(isinstance(report, Stopped) for report in engine.wait(PATIENCE)):
+        pass
 
 
 def _finished(engine: BorrowedEngine, count: int) -> list[Finished]:

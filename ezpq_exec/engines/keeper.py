@@ -108,10 +108,7 @@ class Keeper:
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
         fds = [sock.fileno() for sock in socks]
         try:
-            if fds:
-                socket.send_fds(self._control, [_packed(message)], fds)
-            else:
-                self._control.send(_packed(message))
+            socket.send_fds(self._control, [_packed(message)], fds)
         except OSError:
             self._abandon()
 

@@ -31,7 +31,6 @@ class Line:
     __slots__ = (
         "_begun",
         "_hung_up",
-        "_lock",
         "_lookout",
         "_messages",
         "_outcome",
@@ -54,8 +53,7 @@ class Line:
         self.ticket = ticket
         self.over = False
         self._begun = False
-        self._hung_up = False
-        self._lock = LINES  # guards that no wait begins once `_hung_up` is set
+        self._hung_up = False  # LINES guards that no wait begins once it is set
         self._queue = queue
         self._page = page
         self._lookout = lookout
@@ -69,7 +67,7 @@ class Line:
         """
         messages = self._messages
         try:
-            with self._lock:
+            with LINES:
                 if self._hung_up:
                     return
                 self._begun = True
@@ -89,7 +87,7 @@ class Line:
 
     def hang_up(self) -> None:
         """Have the thread leave, or not begin to wait: no answer will come this way."""
-        with self._lock:
+        with LINES:
             self._hung_up = True
         if self.is_held:
             self._queue.send_back(self.ticket)

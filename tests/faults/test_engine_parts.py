@@ -111,11 +111,7 @@ print(child.returncode, tree.reap() == {ended.pid: 0})
 
 def test_a_kill_that_cannot_be_rehearsed_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keeper that has no descriptor for it does not end for that, and its worker with it."""
-
-    def refuse(pid: int) -> int:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), pid)
-
-    monkeypatch.setattr(os, "pidfd_open", refuse)
+    monkeypatch.setattr(os, "pidfd_open", refuse(errno.EMFILE))
     before = os.getpgrp()
     tree.rehearse(os.getpid())
     assert os.getpgrp() == before
