@@ -26,7 +26,10 @@ _DASK = {"distributed.cfexecutor"}
 _REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
 MOST = 4  # jobs in one call
-BRISK = 0.0003  # seconds that a job may take for others to go in the same call
+TOGETHER = (
+    0.0025  # seconds that the jobs in one call should take together, since they come back together
+)
+WEIGHT = 0.25  # of the last job, among all
 
 
 class Lender:
@@ -41,7 +44,7 @@ class Lender:
         asked: it was given at least one job.
         served: at least one job came back from it.
         sees_board: its workers can open our page.
-        pace: how long the last job took, in seconds.
+        pace: how long jobs take, in seconds, as far as the last few show; None before the first.
         tells: its futures say when a job runs; of a stranger, whether one ever did.
         fault: why it takes no more; None while it does.
     """
@@ -59,7 +62,7 @@ class Lender:
         self.asked = False
         self.served = False
         self.sees_board = True
-        self.pace = 1.0
+        self.pace: float | None = None
         self._takes_several = not (self.is_here and _pickles(executor))
         self._most = MOST
         self._whole = 0  # calls in a row that came back with all their jobs done
@@ -88,8 +91,15 @@ class Lender:
 
     @property
     def most(self) -> int:
-        """How many jobs go in one call: several, while they take next to no time."""
-        return self._most if self.pace < BRISK and self._takes_several else 1
+        """How many jobs go in one call: several, while they take little time."""
+        pace = self.pace
+        if pace is None or not self._takes_several:
+            return 1
+        return self._most if pace * self._most <= TOGETHER else max(1, int(TOGETHER / pace))
+
+    def timed(self, took: float) -> None:
+        """A job took so many seconds; one that takes long among short ones is no reason to change all."""
+        self.pace = took if self.pace is None else self.pace + (took - self.pace) * WEIGHT
 
     def learn(self, *, whole: bool) -> None:
         """Several jobs came back from one call; were they all done?"""

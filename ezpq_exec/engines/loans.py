@@ -126,6 +126,12 @@ class Loan:
             self.is_back = self.errand.withdraw()
         return self.is_back
 
+    def has_begun(self, board: Board | None) -> bool:
+        """Whether whoever runs it has come to it, of a job that is lent ahead."""
+        if self.ticket is not None and board is not None:
+            return board.has_begun(self.ticket)
+        return self.errand is not None and self.errand.began is not None
+
     def is_unbegun(self, known: bool, board: Board | None) -> bool:
         """Whether it is certain that the job did not begin, and now that it never will.
 
@@ -156,10 +162,11 @@ class Bundle:
         future: the lender's, once there is one.
         handed: when it was handed over, in monotonic seconds.
         due: when it is to be looked at, if it is not back by then.
+        was_begun: whether it was under way when it was last looked at.
         is_over: nothing more is to be heard of it.
     """
 
-    __slots__ = ("due", "future", "handed", "is_over", "lender", "loans", "members")
+    __slots__ = ("due", "future", "handed", "is_over", "lender", "loans", "members", "was_begun")
 
     def __init__(self, loans: Sequence[Loan], due: float = 0.0) -> None:
         self.loans = loans
@@ -168,9 +175,14 @@ class Bundle:
         self.future: Future[Any] | None = None
         self.handed = 0.0
         self.due = due
+        self.was_begun = False
         self.is_over = False
         for loan in loans:
             loan.bundle = self
+
+    def has_begun(self, board: Board | None) -> bool:
+        """Whether any of its jobs has begun, or was about to when it was found to be taken back."""
+        return any(loan.has_begun(board) for loan in self.members)
 
 
 class Arrived(NamedTuple):

@@ -1,9 +1,9 @@
 """Turns what comes back from a lender into reports: answers, failures, and jobs that were not run.
 
 Several jobs that went in one call come back together, when the last has ended. No job should have
-to wait for the one behind it. So if a bundle does not come back soon, its jobs that have not begun
-are taken back, so that at most one still runs, and the answers of those that have ended are fetched
-from the page.
+to wait for the one behind it. So bundles are looked at now and then. If one has begun at one look, and
+is not back at the next, its jobs that have not begun are taken back, so that at most one still runs,
+and the answers of those that have ended are fetched from the page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .loans import Arrived, Bundle, Landed, Loan, Place, Refused, outcome_of
 
 __all__ = ["Returns"]
 
-LOOK = 0.01  # seconds after which a bundle is looked at
+LOOK = 0.005  # seconds between two looks at a bundle
 
 
 class Returns:
@@ -42,7 +42,7 @@ class Returns:
     # Looking after bundles ----------------------------------------------------------------------
 
     def watch(self, bundle: Bundle) -> None:
-        """A bundle of several sets out."""
+        """A bundle of several sets out, or is to be looked at again."""
         bundle.due = time.monotonic() + LOOK
         self._watched.append(bundle)
 
@@ -57,11 +57,16 @@ class Returns:
         return left if timeout is None else min(timeout, left)
 
     def look(self) -> list[Report]:
-        """Have what has not begun taken back from the bundles that are due."""
+        """Have what has not begun taken back from the bundles that were begun at the look before this."""
         reports: list[Report] = []
         while self._watched and self._watched[0].due <= time.monotonic():
             bundle = self._watched.popleft()
-            if not bundle.is_over:
+            if bundle.is_over:
+                continue
+            if not bundle.was_begun:  # those before it may take their time
+                bundle.was_begun = bundle.has_begun(self._lending.board)
+                self.watch(bundle)
+            else:
                 self._looked_at.append(bundle)
                 late = {loan.place.slot: loan for loan in bundle.loans if not loan.is_settled}
                 reports += [Strayed(slot, loan.number, None) for slot, loan in late.items()]
@@ -87,7 +92,7 @@ class Returns:
         loan.place.loans.pop(loan.number, None)
         outcome = outcome_of(answer, loan.handed, seen)
         if loan.bundle is not None and loan.bundle.lender is not None:
-            loan.bundle.lender.pace = outcome.ended - outcome.started
+            loan.bundle.lender.timed(outcome.ended - outcome.started)
         return Finished(loan.place.slot, loan.number, outcome)
 
     # Coming back --------------------------------------------------------------------------------
