@@ -24,7 +24,7 @@ from .base import Capabilities, Engine, Setup
 from .errand import owners_here
 from .lender import capacity_of
 from .lending import Gone, Lending, News
-from .loans import Arrived, Bundle, Landed, Loan, Place, Refused
+from .loans import Bundle, Landed, Loan, Place, Refused
 from .returns import Returns
 
 __all__ = ["BorrowedEngine"]
@@ -133,11 +133,16 @@ class BorrowedEngine(Engine):
         loan = Loan(place, number, payload)
         loan.is_ahead = True
         ahead = self._lending.lends_ahead(loan, len(self._places))
-        if place.admit(loan, ahead=ahead):
-            loans = self._bundles.setdefault(slot, [])
+        loans = self._bundles.get(slot)
+        if loans is not None and ahead:  # it goes with those, in one call
+            place.loans[number] = loan
             loans.append(loan)
-            if not ahead or len(loans) >= self._lending.lender.most:
-                self._set_out(self._bundles.pop(slot))
+        elif place.admit(loan, ahead=ahead):
+            loans = self._bundles[slot] = [loan]
+        else:  # it waits at the door
+            return True
+        if not ahead or len(loans) >= self._lending.lender.most:
+            self._set_out(self._bundles.pop(slot))
         return True
 
     def _set_out(self, loans: list[Loan]) -> None:
@@ -204,8 +209,6 @@ class BorrowedEngine(Engine):
         for item in self._inbox.take(self._returns.patience(timeout)):
             if isinstance(item, (Landed, Refused)):
                 reports += self._returns.unload(item)
-            elif isinstance(item, Arrived):
-                reports += self._returns.arrive(item)
             elif isinstance(item, Gone):
                 self._lending.join()
                 self._is_over = True

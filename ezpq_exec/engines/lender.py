@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
-from .errand import Answer, Errand, PackedCall, nothing, run_bundle, run_in_turn, run_packed
+from .errand import Errand, PackedCall, nothing, run_bundle, run_in_turn, run_packed
 
 if TYPE_CHECKING:
     from .loans import Loan
@@ -26,6 +26,9 @@ _DASK = {"distributed.cfexecutor"}
 _REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
 MOST = 4  # jobs in one call
+MOST_HERE = (
+    16  # of those that run in this process, where the page need have no room for their answers
+)
 TOGETHER = (
     0.0025  # seconds that the jobs in one call should take together, since they come back together
 )
@@ -64,12 +67,12 @@ class Lender:
         self.sees_board = True
         self.pace: float | None = None
         self._takes_several = not (self.is_here and _pickles(executor))
-        self._most = MOST
+        self._limit = self._most = MOST_HERE if self.is_here else MOST
         self._whole = 0  # calls in a row that came back with all their jobs done
         self.fault: BaseException | None = None
 
-    def submit(self, loans: Sequence[Loan], tell: Callable[[int, Answer | None], object]) -> Any:
-        """Hand over jobs in one call; `tell` hears of several that run here."""
+    def submit(self, loans: Sequence[Loan], answers: list[Any]) -> Any:
+        """Hand over jobs in one call; the answers of several that run here are added to `answers`."""
         first = loans[0]
         submit = self.executor.submit
         future: object
@@ -78,7 +81,7 @@ class Lender:
             calls = [(loan.ticket[2], loan.payload) for loan in loans if loan.ticket is not None]
             future = submit(run_bundle, path, head, calls, strict=self.packs)
         elif len(loans) > 1:
-            future = submit(run_in_turn, [loan.errand for loan in loans if loan.errand], tell)
+            future = submit(run_in_turn, [loan.errand for loan in loans if loan.errand], answers)
         elif first.errand is not None:
             future = submit(first.errand)
         elif self.is_prompt:
@@ -107,7 +110,7 @@ class Lender:
         if not whole:
             self._most = max(1, self._most // 2)
         elif self._whole % 32 == 0:
-            self._most = min(MOST, self._most + 1)
+            self._most = min(self._limit, self._most + 1)
 
     def has_begun(self, future: Future[Any]) -> bool:
         """Whether a job in another process has begun, as far as can be known.
@@ -141,7 +144,7 @@ def _pickles(executor: Executor) -> bool:
 
 def errand_of(payload: Any) -> Errand | None:
     """The errand for a payload; None if that is packed."""
-    return Errand(*payload) if isinstance(payload, Call) else None
+    return Errand(payload) if isinstance(payload, Call) else None
 
 
 def is_end(error: BaseException | None) -> bool:
