@@ -1,7 +1,7 @@
 """Any `concurrent.futures.Executor` as an engine: it lends us its workers.
 
 It gets no more jobs than there are slots, so that we decide the order in which they begin. While
-jobs take microseconds, it gets a few more ahead of their turn, if they can be taken back from it.
+jobs are quick, it gets a few more ahead of their turn, if they can be taken back from it.
 If they cannot, or it lends us only some of its workers, these jobs wait here, and each is handed
 over when the one before has come back, without the loop.
 

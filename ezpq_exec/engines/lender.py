@@ -26,12 +26,8 @@ _DASK = {"distributed.cfexecutor"}
 _REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
 MOST = 4  # jobs in one call
-MOST_HERE = (
-    16  # of those that run in this process, where the page need have no room for their answers
-)
-TOGETHER = (
-    0.0025  # seconds that the jobs in one call should take together, since they come back together
-)
+MOST_HERE = 16  # of those that run in this process, whose answers need no room on the page
+TOGETHER = 0.0025  # seconds that they should take at most, since they come back together
 WEIGHT = 0.25  # of the last job, among all
 
 
