@@ -31,7 +31,8 @@ __all__ = ["Lookahead"]
 FEW, DEPTH = 8, 64
 MORE = 2  # added to the limit of all queues in each turn; taking jobs back halves that limit
 # How long jobs may stand behind another: PATIENCE seconds, or as long as all that may stand there
-# should take. (A lender's workers share its queue, so there the other slots' jobs may come before.)
+# should take. (A lender's workers share its queue, so there the other slots' jobs may come before, and
+# none is held up for longer than one that still counts as quick.)
 PATIENCE = 0.002
 
 
@@ -152,7 +153,7 @@ class Lookahead(Attempts):
         if took < self.quick:
             together = FEW * self.quick
             slot.depth = DEPTH if took * DEPTH <= together else int(together / took)
-            slot.patience = max(PATIENCE, slot.depth * took)
+            slot.patience = max(PATIENCE, self.quick, slot.depth * took)
             self._hungry.append(slot)
 
     def overtook(self, slot: Slot, number: int, outcome: Outcome, now: float) -> list[Command]:

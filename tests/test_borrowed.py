@@ -39,11 +39,11 @@ from ezpq_exec.engines.base import Setup
 from ezpq_exec.engines.board import Board, begin
 from ezpq_exec.engines.borrowed import BorrowedEngine
 from ezpq_exec.engines.errand import Answer, Errand, PackedCall, run_bundle
-from ezpq_exec.engines.lender import MOST, Lender, capacity_of
+from ezpq_exec.engines.lender import MOST, MOST_HERE, TOGETHER, Lender, capacity_of
 from ezpq_exec.engines.loans import Bundle, Landed, Loan, Place
-from ezpq_exec.engines.returns import Returns
+from ezpq_exec.engines.returns import LOOK, Returns
 from ezpq_exec.jobs import Call
-from ezpq_exec.reports import Finished, Lost, Ready, Stopped, Strayed
+from ezpq_exec.reports import Finished, FinishedInTurn, Lost, Ready, Stopped, Strayed
 from gates import PATIENCE, Gate, hold
 from workload import add
 
@@ -236,7 +236,7 @@ def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
 ) -> None:
     """They are with the lender then, where its worker finds the next; and can be had back."""
     engine = BorrowedEngine(lend(ProcessPoolExecutor(1)))
-    engine._lending.lender.pace = 0.0004  # as after a job that took so long: one goes in a call
+    engine._lending.lender.pace = 0.01  # as after jobs that took so long: one goes in a call
     engine.open(Setup())
     engine.start(0)
     try:
@@ -254,6 +254,28 @@ def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
         gate.open(100)
         _end(engine)
     assert gate.all_heard() == []
+
+
+def test_what_is_lent_ahead_for_two_slots_goes_to_two_workers(
+    make_lender: Callable[[int], Executor], gate: Gate
+) -> None:
+    """So a few jobs are shared out among them, and are not done one after another."""
+    engine = BorrowedEngine(make_lender(2))
+    engine._lending.lender.pace = 0.0  # several go in one call
+    engine.open(Setup())
+    for slot in (0, 1):
+        engine.start(slot)
+    try:
+        for number in range(4):
+            call = engine.pack(Call(hold, (gate.path, number), {}))
+            assert engine.queue(number % 2, number, call)
+        engine.wait(0.0)
+        assert sorted(gate.heard(2)) == ["0", "1"]
+        gate.open(4)
+        assert sorted(report.number for report in _finished(engine, 4)) == [0, 1, 2, 3]
+    finally:
+        gate.open(100)
+        _end(engine)
 
 
 def test_a_lender_that_breaks_fails_no_job_that_it_had_ahead_and_had_not_begun(
@@ -471,7 +493,7 @@ def test_a_worker_that_outlives_its_pool_begins_no_job_that_was_had_back_from_it
 
 
 def test_fewer_jobs_go_in_one_call_where_some_come_back_undone() -> None:
-    lender = Lender(ThreadPoolExecutor(1))
+    lender = Lender(ProcessPoolExecutor(1))
     assert lender.most == 1, "nobody knows how long its jobs take"
     lender.pace = 0.0
     assert lender.most == MOST
@@ -480,8 +502,24 @@ def test_fewer_jobs_go_in_one_call_where_some_come_back_undone() -> None:
     for _ in range(100):
         lender.learn(whole=True)
     assert lender.most == MOST
-    lender.pace = 0.01
-    assert lender.most == 1
+
+
+def test_as_many_jobs_go_in_one_call_as_take_little_time_together() -> None:
+    """Going by the last few, among which one slow one is no reason to change all."""
+    for executor, limit in (ThreadPoolExecutor(1), MOST_HERE), (ProcessPoolExecutor(1), MOST):
+        lender = Lender(executor)
+        paces = (0.0, limit), (TOGETHER / limit, limit), (TOGETHER / 2, 2), (TOGETHER * 2, 1)
+        for took, most in paces:
+            lender.pace = took
+            assert lender.most == most
+    lender = Lender(ThreadPoolExecutor(1))
+    ends = []
+    for took in (0.001, 0.003, 0.001, 0.001, 0.001):
+        lender.timed(took)
+        ends.append(lender.pace or 0.0)
+    assert ends[0] == 0.001
+    assert ends[0] < ends[1] < 0.002
+    assert ends[1:] == sorted(ends[1:], reverse=True)
 
 
 def test_a_pool_of_interpreters_gets_one_job_in_a_call() -> None:
@@ -555,7 +593,12 @@ def _end(engine: BorrowedEngine) -> None:
 def _finished(engine: BorrowedEngine, count: int) -> list[Finished]:
     found: list[Finished] = []
     while len(found) < count:
-        found += [report for report in engine.wait(PATIENCE) if isinstance(report, Finished)]
+        for report in engine.wait(PATIENCE):
+            if isinstance(report, Finished):
+                found.append(report)
+            elif isinstance(report, FinishedInTurn):
+                ends = zip(report.numbers, report.outcomes, strict=True)
+                found += [Finished(report.slot, *end) for end in ends]
     return found
 
 
@@ -668,6 +711,29 @@ class Together:
         reports = Returns(lending, lambda _: None).unload(Landed(self.bundle, 1.0))
         self.board.close()
         return reports
+
+
+@pytest.mark.usefixtures("no_page")
+def test_jobs_are_taken_back_from_a_call_that_takes_long_not_from_one_that_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it has not begun, others of the lender's workers may come to it. Then it has until the next look."""
+    call = Together()
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("ezpq_exec.engines.returns.time", clock)
+    returns = Returns(SimpleNamespace(board=call.board), lambda _: None)  # type: ignore[arg-type]
+    returns.watch(call.bundle)
+    found = []
+    for turn in range(6):
+        now[0] += LOOK
+        found.append(returns.look())
+        ticket = call.jobs[0].ticket
+        assert ticket is not None
+        if turn == 3:
+            assert begin(ticket)
+    call.board.close()
+    assert found == [[], [], [], [], [], [Strayed(0, 2, None)]]
 
 
 def test_an_answer_that_is_none_fails_each_job_that_it_was_for() -> None:
@@ -859,11 +925,11 @@ def test_times_of_another_hosts_clock_are_put_where_they_can_be(
 
 
 def test_an_errand_runs_once_at_most() -> None:
-    errand = Errand(*Call(add, (1, 1), {}))
+    errand = Errand(Call(add, (1, 1), {}))
     assert errand() is not None
     assert errand() is None
     assert not errand.withdraw()
-    other = Errand(*Call(add, (1, 1), {}))
+    other = Errand(Call(add, (1, 1), {}))
     assert other.withdraw()
     assert other() is None
 

@@ -83,6 +83,10 @@ class Board:
         with _fence:
             return not self._page[cell]
 
+    def has_begun(self, ticket: Ticket) -> bool:
+        """Whether a worker has come to the job, be it to find that it was taken back."""
+        return bool(self._page[ticket[2]])
+
     def answer(self, ticket: Ticket) -> Any:
         """What the worker has left there; None if nothing."""
         cell = ticket[2]

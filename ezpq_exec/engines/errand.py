@@ -51,14 +51,10 @@ class Answer(NamedTuple):
 class Errand:
     """A call that the lender runs once at most, in this process or, as a copy, in another."""
 
-    __slots__ = ("_args", "_claims", "_copied", "_function", "_kwargs", "began", "owner")
+    __slots__ = ("_call", "_claims", "_copied", "began", "owner")
 
-    def __init__(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> None:
-        self._function = function
-        self._args = args
-        self._kwargs = kwargs
+    def __init__(self, call: Call) -> None:
+        self._call = call
         self._claims = [None]  # whoever pops this item decides whether the errand runs
         self._copied = False
         self.began: float | None = None  # here, in monotonic seconds
@@ -75,8 +71,9 @@ class Errand:
             return None
         cpu = time.thread_time()
         started = self.began = time.monotonic()
-        outer, _here.owners = owners_here(), (*owners_here(), self.owner)
-        returned, value = _run(*opened(Call(self._function, self._args, self._kwargs)))
+        outer = owners_here()
+        _here.owners = (*outer, self.owner)
+        returned, value = _run(*opened(self._call))
         _here.owners = outer
         ended = time.monotonic()
         cpu = time.thread_time() - cpu
@@ -86,7 +83,8 @@ class Errand:
         self._copied = True
         if not self._claims:
             raise pickle.PicklingError("this errand was withdrawn")
-        return Copy, (self._function, self._args, dict(self._kwargs))
+        function, args, kwargs = self._call
+        return Copy, (function, args, dict(kwargs))
 
     def withdraw(self) -> bool:
         """Keep it from running from now on; whether it is certain that it has not begun."""
@@ -165,10 +163,14 @@ def run_bundle(
     return answers
 
 
-def run_in_turn(errands: Sequence[Errand], tell: Callable[[int, Answer | None], object]) -> None:
-    """Run errands of this process one after another, and tell what each came to: None if withdrawn."""
-    for index, errand in enumerate(errands):
-        tell(index, errand())
+def run_in_turn(errands: Sequence[Errand], answers: list[Answer | None]) -> list[Answer | None]:
+    """Run errands of this process one after another; add to `answers` what each came to, None if withdrawn.
+
+    So whoever has that list knows the answers of those that have ended before the last has.
+    """
+    for errand in errands:
+        answers.append(errand())  # noqa: PERF401 - each as it comes
+    return answers
 
 
 def nothing() -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from ..jobs import Call
-from .errand import Answer, Errand, PackedCall, nothing, run_bundle, run_in_turn, run_packed
+from .errand import Errand, PackedCall, nothing, run_bundle, run_in_turn, run_packed
 
 if TYPE_CHECKING:
     from .loans import Loan
@@ -26,7 +26,9 @@ _DASK = {"distributed.cfexecutor"}
 _REMOTE = {*_DASK, "executorlib.executor.base", "mpi4py.futures.pool"}
 
 MOST = 4  # jobs in one call
-BRISK = 0.0003  # seconds that a job may take for others to go in the same call
+MOST_HERE = 16  # of those that run in this process, whose answers need no room on the page
+TOGETHER = 0.0025  # seconds that they should take at most, since they come back together
+WEIGHT = 0.25  # of the last job, among all
 
 
 class Lender:
@@ -41,7 +43,7 @@ class Lender:
         asked: it was given at least one job.
         served: at least one job came back from it.
         sees_board: its workers can open our page.
-        pace: how long the last job took, in seconds.
+        pace: how long jobs take, in seconds, as far as the last few show; None before the first.
         tells: its futures say when a job runs; of a stranger, whether one ever did.
         fault: why it takes no more; None while it does.
     """
@@ -59,14 +61,14 @@ class Lender:
         self.asked = False
         self.served = False
         self.sees_board = True
-        self.pace = 1.0
+        self.pace: float | None = None
         self._takes_several = not (self.is_here and _pickles(executor))
-        self._most = MOST
+        self._limit = self._most = MOST_HERE if self.is_here else MOST
         self._whole = 0  # calls in a row that came back with all their jobs done
         self.fault: BaseException | None = None
 
-    def submit(self, loans: Sequence[Loan], tell: Callable[[int, Answer | None], object]) -> Any:
-        """Hand over jobs in one call; `tell` hears of several that run here."""
+    def submit(self, loans: Sequence[Loan], answers: list[Any]) -> Any:
+        """Hand over jobs in one call; the answers of several that run here are added to `answers`."""
         first = loans[0]
         submit = self.executor.submit
         future: object
@@ -75,7 +77,7 @@ class Lender:
             calls = [(loan.ticket[2], loan.payload) for loan in loans if loan.ticket is not None]
             future = submit(run_bundle, path, head, calls, strict=self.packs)
         elif len(loans) > 1:
-            future = submit(run_in_turn, [loan.errand for loan in loans if loan.errand], tell)
+            future = submit(run_in_turn, [loan.errand for loan in loans if loan.errand], answers)
         elif first.errand is not None:
             future = submit(first.errand)
         elif self.is_prompt:
@@ -88,8 +90,15 @@ class Lender:
 
     @property
     def most(self) -> int:
-        """How many jobs go in one call: several, while they take next to no time."""
-        return self._most if self.pace < BRISK and self._takes_several else 1
+        """How many jobs go in one call: several, while they take little time."""
+        pace = self.pace
+        if pace is None or not self._takes_several:
+            return 1
+        return self._most if pace * self._most <= TOGETHER else max(1, int(TOGETHER / pace))
+
+    def timed(self, took: float) -> None:
+        """A job took so many seconds; one that takes long among short ones is no reason to change all."""
+        self.pace = took if self.pace is None else self.pace + (took - self.pace) * WEIGHT
 
     def learn(self, *, whole: bool) -> None:
         """Several jobs came back from one call; were they all done?"""
@@ -97,7 +106,7 @@ class Lender:
         if not whole:
             self._most = max(1, self._most // 2)
         elif self._whole % 32 == 0:
-            self._most = min(MOST, self._most + 1)
+            self._most = min(self._limit, self._most + 1)
 
     def has_begun(self, future: Future[Any]) -> bool:
         """Whether a job in another process has begun, as far as can be known.
@@ -131,7 +140,7 @@ def _pickles(executor: Executor) -> bool:
 
 def errand_of(payload: Any) -> Errand | None:
     """The errand for a payload; None if that is packed."""
-    return Errand(*payload) if isinstance(payload, Call) else None
+    return Errand(payload) if isinstance(payload, Call) else None
 
 
 def is_end(error: BaseException | None) -> bool:

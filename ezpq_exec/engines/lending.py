@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, Union
 
@@ -20,9 +20,8 @@ from ..inbox import Inbox
 from ..naming import class_name
 from ..reports import Ready, Unstartable
 from .board import Board
-from .errand import Answer
 from .lender import Lender, capacity_of, lender_from
-from .loans import Arrived, Bundle, Landed, Loan, Refused
+from .loans import Bundle, Landed, Loan, Refused
 
 __all__ = ["Gone", "Lending", "News"]
 
@@ -35,7 +34,7 @@ class Gone(NamedTuple):
     """The thread is about to end."""
 
 
-News = Union[Ready, Unstartable, Arrived, Landed, Refused, Gone]
+News = Union[Ready, Unstartable, Landed, Refused, Gone]
 
 
 class Lending:
@@ -168,7 +167,7 @@ class Lending:
             if loan.errand is not None:
                 loan.errand.owner = self
         try:
-            future = lender.submit(members, functools.partial(self._arrive, members))
+            future = lender.submit(members, bundle.answers)
         except BaseException as failure:  # of the lender, or of the user's objects
             if lender.is_done_for(failure):
                 lender.fault = failure
@@ -190,6 +189,7 @@ class Lending:
             loan.ticket = None
             bundle.loans = [other for other in bundle.loans if other is not loan]
             alone = Bundle([loan])
+            loan.place.count()
             self.bundles.add(alone)
             self._lend(alone)
             return False
@@ -198,9 +198,6 @@ class Lending:
     def _refuse(self, bundle: Bundle, cause: BaseException) -> None:
         self._tell(Refused(bundle, time.monotonic(), cause))
 
-    def _arrive(self, members: Sequence[Loan], index: int, answer: Answer | None) -> None:
-        self._inbox.put(Arrived(members[index], answer, time.monotonic()))
-
     def _land(self, bundle: Bundle, _: Future[Any] | None = None) -> None:
         """The lender's future is done; on whichever thread did that, or our own."""
         self._tell(Landed(bundle, time.monotonic()))
@@ -208,8 +205,7 @@ class Lending:
     def _tell(self, news: Landed | Refused) -> None:
         """The loop is to hear it; but first come the next jobs that wait at doors."""
         self._inbox.put_quietly(news)
-        for loan in news.bundle.loans:
-            loan.place.next(self._lend_next)
+        news.bundle.place.next(self._lend_next)
         self._inbox.ring()
 
     def _lend_next(self, loan: Loan) -> None:

@@ -13,7 +13,7 @@ from .board import Board, Ticket
 from .errand import Answer, Errand
 from .lender import Lender, errand_of
 
-__all__ = ["Arrived", "Bundle", "Landed", "Loan", "Place", "Refused", "outcome_of"]
+__all__ = ["Bundle", "Landed", "Loan", "Place", "Refused", "outcome_of"]
 
 
 class Place:
@@ -21,8 +21,8 @@ class Place:
 
     `loans`: its jobs by number, until it is reported what became of them. Only the loop's thread
     uses this, and a submitting thread that hands over the only one.
-    `door`: the jobs that wait here until the one before them has ended. `in_hand`: how many do not
-    wait. `lock` guards both.
+    `door`: the jobs that wait here until the one before them has ended. `in_hand`: how many calls do
+    not wait. `lock` guards both.
     """
 
     def __init__(self, slot: int) -> None:
@@ -41,6 +41,11 @@ class Place:
                 return False
             self.in_hand += 1
             return True
+
+    def count(self) -> None:
+        """A job goes in a call of its own after all."""
+        with self.lock:
+            self.in_hand += 1
 
     def next(self, lend: Callable[[Loan], object]) -> None:
         """Have the job at the door lent, if there is one, now that the one before it has ended.
@@ -126,6 +131,12 @@ class Loan:
             self.is_back = self.errand.withdraw()
         return self.is_back
 
+    def has_begun(self, board: Board | None) -> bool:
+        """Whether whoever runs it has come to it, of a job that is lent ahead."""
+        if self.ticket is not None and board is not None:
+            return board.has_begun(self.ticket)
+        return self.errand is not None and self.errand.began is not None
+
     def is_unbegun(self, known: bool, board: Board | None) -> bool:
         """Whether it is certain that the job did not begin, and now that it never will.
 
@@ -137,48 +148,55 @@ class Loan:
             return self.errand.withdraw() or (known and self.errand.began is None)
         return known
 
-    def let_go(self) -> None:
-        """Drop what it refers to: the lender's future refers to it, and would keep all that alive."""
-        self.errand = self.bundle = self.payload = None
-
     def failed(self, cause: BaseException, seen: float) -> Outcome:
         """The outcome of a job that the lender could not carry, there or back."""
         return Outcome(Verdict.RAISED, cause, started=self.handed, ended=seen, exitcode=1)
 
 
 class Bundle:
-    """What goes to the lender in one call of its: a job, or several that are lent ahead.
+    """What goes to the lender in one call of its: a job, or several that are lent ahead for one slot.
 
     Attributes:
         loans: the jobs.
+        place: their slot.
+        answers: those of several that run here, as far as they have come; None for one taken back.
         members: those of them that were not taken back on the way to the lender.
         lender: who has it, or was to have it; None while it is on its way there.
         future: the lender's, once there is one.
         handed: when it was handed over, in monotonic seconds.
         due: when it is to be looked at, if it is not back by then.
+        was_begun: whether it was under way when it was last looked at.
         is_over: nothing more is to be heard of it.
     """
 
-    __slots__ = ("due", "future", "handed", "is_over", "lender", "loans", "members")
+    __slots__ = (
+        *("answers", "due", "future", "handed", "is_over", "lender", "loans", "members", "place"),
+        "was_begun",
+    )
 
     def __init__(self, loans: Sequence[Loan], due: float = 0.0) -> None:
         self.loans = loans
+        self.place = loans[0].place
+        self.answers: list[Answer | None] = []
         self.members: Sequence[Loan] = ()
         self.lender: Lender | None = None
         self.future: Future[Any] | None = None
         self.handed = 0.0
         self.due = due
+        self.was_begun = False
         self.is_over = False
         for loan in loans:
             loan.bundle = self
 
+    def let_go(self) -> None:
+        """Drop what it refers to: the lender's future refers to it, and would keep all that alive."""
+        self.loans = self.members = ()
+        self.answers = []
+        self.future = None
 
-class Arrived(NamedTuple):
-    """The answer of one of several jobs, which run here. None: it was taken back."""
-
-    loan: Loan
-    answer: Answer | None
-    seen: float
+    def has_begun(self, board: Board | None) -> bool:
+        """Whether any of its jobs has begun, or was about to when it was found to be taken back."""
+        return any(loan.has_begun(board) for loan in self.members)
 
 
 class Landed(NamedTuple):
@@ -202,17 +220,9 @@ def outcome_of(answer: Answer, handed: float, seen: float) -> Outcome:
     Another host's monotonic clock has nothing to do with ours: then the times do not lie between
     handing over and coming back, and only how long it took is taken from there.
     """
-    started, ended = answer.started, answer.ended
+    returned, value, packed, started, ended, cpu_time, max_rss, pid = answer
     if not handed <= started <= ended <= seen:
         started, ended = max(handed, seen - max(0.0, ended - started)), seen
-    return Outcome(
-        Verdict.RETURNED if answer.returned else Verdict.RAISED,
-        answer.value,
-        packed=answer.packed,
-        started=started,
-        ended=ended,
-        cpu_time=answer.cpu_time,
-        max_rss=answer.max_rss,
-        exitcode=0 if answer.returned else 1,
-        pid=answer.pid,
-    )
+    verdict, exitcode = (Verdict.RETURNED, 0) if returned else (Verdict.RAISED, 1)
+    # By position, in the order in which `Outcome` has them: this is done for each job.
+    return Outcome(verdict, value, packed, started, ended, cpu_time, max_rss, exitcode, None, pid)

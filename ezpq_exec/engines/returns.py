@@ -1,9 +1,9 @@
 """Turns what comes back from a lender into reports: answers, failures, and jobs that were not run.
 
 Several jobs that went in one call come back together, when the last has ended. No job should have
-to wait for the one behind it. So if a bundle does not come back soon, its jobs that have not begun
-are taken back, so that at most one still runs, and the answers of those that have ended are fetched
-from the page.
+to wait for the one behind it. So bundles are looked at now and then. If one has begun at one look, and
+is not back at the next, its jobs that have not begun are taken back, so that at most one still runs,
+and the answers of those that have ended are fetched from the page.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from ..reports import Finished, Loss, Lost, Report, Strayed
+from ..reports import Finished, FinishedInTurn, Loss, Lost, Report, Strayed
 from .errand import Answer
 from .lender import Lender, is_end
 from .lending import Lending
-from .loans import Arrived, Bundle, Landed, Loan, Place, Refused, outcome_of
+from .loans import Bundle, Landed, Loan, Place, Refused, outcome_of
 
 __all__ = ["Returns"]
 
-LOOK = 0.01  # seconds after which a bundle is looked at
+LOOK = 0.005  # seconds between two looks at a bundle
 
 
 class Returns:
@@ -42,7 +42,7 @@ class Returns:
     # Looking after bundles ----------------------------------------------------------------------
 
     def watch(self, bundle: Bundle) -> None:
-        """A bundle of several sets out."""
+        """A bundle of several sets out, or is to be looked at again."""
         bundle.due = time.monotonic() + LOOK
         self._watched.append(bundle)
 
@@ -57,11 +57,16 @@ class Returns:
         return left if timeout is None else min(timeout, left)
 
     def look(self) -> list[Report]:
-        """Have what has not begun taken back from the bundles that are due."""
+        """Have what has not begun taken back from the bundles that were begun at the look before this."""
         reports: list[Report] = []
         while self._watched and self._watched[0].due <= time.monotonic():
             bundle = self._watched.popleft()
-            if not bundle.is_over:
+            if bundle.is_over:
+                continue
+            if not bundle.was_begun:  # those before it may take their time
+                bundle.was_begun = bundle.has_begun(self._lending.board)
+                self.watch(bundle)
+            else:
                 self._looked_at.append(bundle)
                 late = {loan.place.slot: loan for loan in bundle.loans if not loan.is_settled}
                 reports += [Strayed(slot, loan.number, None) for slot, loan in late.items()]
@@ -71,33 +76,39 @@ class Returns:
         """Fetch the answers from those bundles: of what is left there, only the last may still run."""
         reports: list[Report] = []
         while self._looked_at:
-            for loan in self._looked_at.pop().loans:
-                answer = None if loan.is_settled else self._left_on_page(loan)
+            bundle = self._looked_at.pop()
+            seen = time.monotonic()
+            finished = FinishedInTurn(bundle.place.slot, [], [])
+            for index, loan in enumerate(bundle.members):
+                answer = None if loan.is_settled else self._left(bundle, index)
                 if answer is not None:
-                    reports.append(self._finish(loan, answer, time.monotonic()))
+                    self._finish(bundle, finished, loan, answer, seen)
+            reports += _as_reports(finished)
         return reports
 
-    def _left_on_page(self, loan: Loan) -> Answer | None:
-        board = self._lending.board
-        values = board.answer(loan.ticket) if board is not None and loan.ticket else None
+    def _left(self, bundle: Bundle, index: int) -> Answer | None:
+        """The answer of one of several, whose call is not over; None if it is not there."""
+        ticket, board = bundle.members[index].ticket, self._lending.board
+        if ticket is None:
+            return bundle.answers[index] if index < len(bundle.answers) else None
+        values = None if board is None else board.answer(ticket)
         return None if values is None else Answer(*values)
 
-    def _finish(self, loan: Loan, answer: Answer, seen: float) -> Report:
+    @staticmethod
+    def _finish(
+        bundle: Bundle, finished: FinishedInTurn, loan: Loan, answer: Answer, seen: float
+    ) -> None:
+        """Add the end of a job to those that are to be reported together."""
         loan.is_told = True
-        loan.place.loans.pop(loan.number, None)
-        outcome = outcome_of(answer, loan.handed, seen)
-        if loan.bundle is not None and loan.bundle.lender is not None:
-            loan.bundle.lender.pace = outcome.ended - outcome.started
-        return Finished(loan.place.slot, loan.number, outcome)
+        number = loan.number
+        loan.place.loans.pop(number, None)
+        outcome = outcome_of(answer, bundle.handed, seen)
+        finished.numbers.append(number)
+        finished.outcomes.append(outcome)
+        if bundle.lender is not None:
+            bundle.lender.timed(outcome.ended - outcome.started)
 
     # Coming back --------------------------------------------------------------------------------
-
-    def arrive(self, item: Arrived) -> list[Report]:
-        """The answer of one of several that run here."""
-        loan = item.loan
-        if loan.is_settled or item.answer is None:
-            return []
-        return [self._finish(loan, item.answer, item.seen)]
 
     def unload(self, back: Landed | Refused) -> list[Report]:
         """Report each of a bundle's jobs that was not reported before."""
@@ -105,18 +116,23 @@ class Returns:
         bundle.is_over = True
         self._lending.bundles.discard(bundle)
         answers = self._answers(bundle) if isinstance(back, Landed) else None
-        reports: list[Report] = []
+        finished = FinishedInTurn(bundle.place.slot, [], [])
+        others: list[Report] = []
         for index, loan in enumerate(bundle.members):
             if loan.is_settled:
                 continue
-            if answers is not None:
-                reports.append(self._report(loan, answers[index], back.seen))
+            answer = self._left(bundle, index) if answers is None else answers[index]
+            if isinstance(answer, Answer):
+                self._finish(bundle, finished, loan, answer, back.seen)
+                continue
+            if answers is None:
+                others.append(self._explain(loan, back))
             else:
-                reports.append(self._explain(loan, back))
+                others.append(self._query(loan, answer, back.seen))
             if not loan.is_undone:
                 loan.place.loans.pop(loan.number, None)
         self._vacate(bundle, is_safe=answers is not None)
-        return reports
+        return [*_as_reports(finished), *others]
 
     def _vacate(self, bundle: Bundle, *, is_safe: bool) -> None:
         """Let go of its jobs and their cells.
@@ -133,7 +149,7 @@ class Returns:
                     board.clear(loan.cell)
                 else:
                     board.spoil()
-            loan.let_go()
+        bundle.let_go()
         if board is not None and board.is_spoilt and not lending.bundles:
             lending.close()
 
@@ -152,7 +168,7 @@ class Returns:
         lender.served = True
         value, members = future.result(), bundle.members
         if members[0].ticket is None:
-            return [value] * len(members)
+            return bundle.answers if value is bundle.answers else [value] * len(members)
         if not isinstance(value, list) or len(value) > len(members):
             return [value] * len(members)
         answers = [answer and Answer(*answer) for answer in value]
@@ -169,9 +185,8 @@ class Returns:
             undone = [loan for loan, answer in pairs if answer is None and not loan.is_in_doubt]
             lender.learn(whole=not undone)
 
-    def _report(self, loan: Loan, answer: Any, seen: float) -> Report:
-        if isinstance(answer, Answer):
-            return self._finish(loan, answer, seen)
+    def _query(self, loan: Loan, answer: Any, seen: float) -> Report:
+        """There is no answer, or something that is none."""
         if answer is None and (loan.ticket is not None or len(self._mates(loan)) > 1):
             return self._undone(loan)
         odd = TypeError(f"the borrowed executor answered {answer!r} for a job")
@@ -187,10 +202,7 @@ class Returns:
         return () if loan.bundle is None else loan.bundle.members
 
     def _explain(self, loan: Loan, back: Landed | Refused) -> Report:
-        """The lender failed a job, unless the job was done before that."""
-        answer = self._left_on_page(loan)
-        if answer is not None:
-            return self._finish(loan, answer, back.seen)
+        """The lender failed a job, which had no answer before that."""
         bundle, seen = back.bundle, back.seen
         lender, future = bundle.lender, bundle.future
         if isinstance(back, Refused):
@@ -218,6 +230,13 @@ class Returns:
             return self._undone(loan) if begun is None else Strayed(slot, loan.number, loss)
         self._renew(place)
         return Lost(slot, loss)
+
+
+def _as_reports(finished: FinishedInTurn) -> list[Report]:
+    """As there may be one, or none."""
+    if len(finished.numbers) > 1:
+        return [finished]
+    return [Finished(finished.slot, *ended) for ended in zip(*finished[1:], strict=True)]
 
 
 def _error_of(future: Future[Any]) -> BaseException:

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/borrowed.py [ROUNDS]
 
-For each lender and length of job, jobs a second through its own `submit`, then through ours over it,
-in turn, so that the machine's drift hits both; the median of the rounds' ratios. `strict` lends as
-many jobs at a time as there are workers, which is the default (and quick ones a little ahead, which
+For each lender and kind of job (it sleeps for so long, if it does not say otherwise), jobs a second
+through its own `submit`, then through ours over it, in turn, so that the machine's drift hits both;
+the median of the rounds' ratios. `strict` lends as many jobs at a time as there are workers, which is the default (and quick ones a little ahead, which
 can be had back); `ahead` three times as many, whose order is the lender's. `CPU` is our ratio of the
 processor time of this process and the lender's workers, a job, which the machine's load disturbs less.
 """
@@ -26,7 +26,15 @@ import tasks
 from ezpq_exec import PriorityExecutor
 
 WORKERS = 2
-LENGTHS = {"no-op": (0.0, 2000), "1 ms": (0.001, 600), "10 ms": (0.01, 100)}  # seconds, jobs
+JOBS: dict[str, tuple[Callable[[], object], int]] = {  # and how many at a time
+    "no-op": (tasks.nothing, 2000),
+    "spin 0.1 ms": (partial(tasks.spin, 0.0001), 1000),
+    "0.1 ms": (partial(tasks.nap, 0.0001), 1000),
+    "spin 0.3 ms": (partial(tasks.spin, 0.0003), 1000),
+    "0.3 ms": (partial(tasks.nap, 0.0003), 1000),
+    "1 ms": (partial(tasks.nap, 0.001), 600),
+    "10 ms": (partial(tasks.nap, 0.01), 100),
+}
 LENDERS: dict[str, Callable[[], Executor]] = {
     "ThreadPoolExecutor": partial(ThreadPoolExecutor, WORKERS),
     "ProcessPoolExecutor": partial(ProcessPoolExecutor, WORKERS),
@@ -44,17 +52,16 @@ def cpu_time() -> float:
     return used
 
 
-def cost(executor: Executor, seconds: float, count: int) -> tuple[float, float]:
+def cost(executor: Executor, job: Callable[[], object], count: int) -> tuple[float, float]:
     """Jobs a second, and jobs a second of processor time."""
     before = cpu_time()
-    found = rate(executor, seconds, count)
+    found = rate(executor, job, count)
     return found, count / max(1e-3, cpu_time() - before)
 
 
-def rate(executor: Executor, seconds: float, count: int) -> float:
+def rate(executor: Executor, job: Callable[[], object], count: int) -> float:
     """Jobs a second."""
     began = time.perf_counter()
-    job: Callable[[], object] = partial(tasks.nap, seconds) if seconds else tasks.nothing
     for future in [executor.submit(job) for _ in range(count)]:
         future.result()
     return count / (time.perf_counter() - began)
@@ -63,7 +70,7 @@ def rate(executor: Executor, seconds: float, count: int) -> float:
 def main(rounds: int) -> None:
     """Print the table."""
     print(
-        f"{'lender':<22}{'job':<8}{'its own':>10}{'strict':>10}{'ratio':>7}{'CPU':>7}{'ahead':>10}{'ratio':>7}"
+        f"{'lender':<22}{'job':<12}{'its own':>10}{'strict':>10}{'ratio':>7}{'CPU':>7}{'ahead':>10}{'ratio':>7}"
     )
     for name, make in LENDERS.items():
         lender = make()
@@ -73,9 +80,9 @@ def main(rounds: int) -> None:
         ):
             contenders = (lender, strict, ahead)
             for contender in contenders:
-                rate(contender, 0.0, 300)
-            for job, (seconds, count) in LENGTHS.items():
-                found = [[cost(each, seconds, count) for each in contenders] for _ in range(rounds)]
+                rate(contender, tasks.nothing, 300)
+            for kind, (job, count) in JOBS.items():
+                found = [[cost(each, job, count) for each in contenders] for _ in range(rounds)]
                 own, ours, more = (
                     statistics.median(wall for wall, _ in column)
                     for column in zip(*found, strict=True)
@@ -84,7 +91,7 @@ def main(rounds: int) -> None:
                 cheap = statistics.median(row[1][1] / row[0][1] for row in found)
                 loose = statistics.median(row[2][0] / row[0][0] for row in found)
                 print(
-                    f"{name:<22}{job:<8}{own:>10.0f}{ours:>10.0f}{exact:>7.2f}{cheap:>7.2f}"
+                    f"{name:<22}{kind:<12}{own:>10.0f}{ours:>10.0f}{exact:>7.2f}{cheap:>7.2f}"
                     f"{more:>10.0f}{loose:>7.2f}"
                 )
         lender.shutdown()

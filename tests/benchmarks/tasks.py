@@ -27,6 +27,12 @@ def nap(seconds: float) -> int:
     return os.getpid()
 
 
+def spin(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
 def overrun(diary: str) -> None:
     """Write down when it began (monotonic, which is the same in every process), then never end."""
     with open(diary, "w") as file:

@@ -28,6 +28,7 @@ from ezpq_exec.engines.lender import Lender
 from ezpq_exec.engines.lending import Lending
 from ezpq_exec.engines.spawned import SpawnedEngine
 from ezpq_exec.inbox import Inbox
+from ezpq_exec.jobs import Call
 from ezpq_exec.reports import Capacity, Finished, Lost, Stopped
 from gates import PATIENCE
 from workload import add
@@ -404,7 +405,7 @@ class Wordless:
 
 def test_an_errand_shows_nothing_of_whoever_sent_it() -> None:
     """A lender may show it in a log, where users' objects might fail."""
-    assert repr(Errand(add, (Wordless(),), {})) == "<Errand>"
+    assert repr(Errand(Call(add, (Wordless(),), {}))) == "<Errand>"
 
 
 def test_a_lender_for_whose_board_there_is_no_memory_is_lent_nothing_ahead(
@@ -432,8 +433,8 @@ def test_a_lender_that_is_known_to_be_done_for_is_given_nothing_more() -> None:
     lending = Lending(Odd(), inbox)
     lending.lender.fault = fault = RuntimeError("it has been shut down")
     place = SimpleNamespace(next=lambda _: None)  # where nothing waits
-    loan = SimpleNamespace(ticket=None, claim=lambda: True, place=place)
-    bundle: Any = SimpleNamespace(loans=[loan])
+    loan = SimpleNamespace(ticket=None, claim=lambda: True)
+    bundle: Any = SimpleNamespace(loans=[loan], place=place)
     lending._lend(bundle)
     [refused] = inbox.take(0)
     assert (refused.bundle, refused.cause) == (bundle, fault)
