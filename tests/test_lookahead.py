@@ -346,6 +346,18 @@ def test_none_stays_behind_a_slow_job() -> None:
     assert recalls == [Recall(0)]
 
 
+def test_a_job_that_is_being_killed_and_comes_back_unbegun_is_not_run() -> None:
+    """Its worker had declined it: whoever killed it was told that it would not end by itself."""
+    rig = Rig()
+    running, queued = rig.fed(2)
+    rig.finish(running)
+    assert rig.scheduler.kill(queued[0], rig.now) == [Kill(0, queued[0], Verdict.KILLED)]
+    settled, run, *more = rig.recall(0, *queued)
+    assert isinstance(settled, Settle)
+    assert (settled.job, settled.outcome.verdict) == (queued[0], Verdict.KILLED)
+    assert (runs([run]), more) == ([queued[1]], [])
+
+
 def test_an_idle_slot_takes_from_the_queues() -> None:
     """None waits behind another while a slot is idle."""
     rig = Rig(2)
