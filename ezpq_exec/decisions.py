@@ -224,6 +224,18 @@ class Decisions:
             self.backlog.leave(job)
         return Settle(job, outcome)
 
+    def settle_simply(self, job: Job, outcome: Outcome) -> Settle:
+        """As `settle`, for a job with neither alarm, lane nor retries that ran to its end in a worker."""
+        job.started = outcome.started
+        job.ended = outcome.ended
+        job.cpu_time = outcome.cpu_time
+        job.max_rss = outcome.max_rss
+        job.exitcode = outcome.exitcode
+        job.verdict = verdict = outcome.verdict
+        job.state = State.DONE
+        self.settled[verdict] += 1
+        return tuple.__new__(Settle, (job, outcome))  # no more than `Settle` does
+
     def _is_in_slot(self, job: Job) -> bool:
         """Whether a slot is still taken by it, settled or not."""
         slot = None if job.slot is None else self.slots.get(job.slot)

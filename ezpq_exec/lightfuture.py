@@ -121,6 +121,8 @@ class LightFuture(Future[T]):
             TimeoutError: it is not done yet; the job goes on.
             CancelledError: the job was cancelled.
         """
+        if self._lazy_condition is NOBODY:  # it was resolved before anybody asked
+            return self._result  # type: ignore[return-value]
         return super().result(self._fetch(timeout) if self._handover is not None else timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -166,6 +168,21 @@ class LightFuture(Future[T]):
                 self._lazy_condition = NOBODY  # last: Ctrl-C may come between any two of these
                 return
         super().set_result(value)
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether nobody has ever waited for it, cancelled it, or fetched its answer."""
+        return self._lazy_condition is None and self._was_alone is None
+
+    def resolve_unseen(self, value: T) -> bool:
+        """As `resolve`, if it `is_unseen` still; False, and nothing done, if it is not."""
+        with NOBODY:  # the lock that all conditions share
+            if self._lazy_condition is not None or self._was_alone is not None:
+                return False
+            self._result = value
+            self._state = _RESOLVED
+            self._lazy_condition = NOBODY
+        return True
 
     def fail(self, error: BaseException) -> None:
         """Resolve it with what the job raised, or with what befell it."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import verdicts
 from .attempts import Attempts
 from .commands import Begin, Command, Queue, Recall
 from .jobs import Job, Outcome, State
@@ -27,7 +28,7 @@ __all__ = ["Lookahead"]
 
 # How many jobs a worker's queue has, to bridge the time until the loop's next turn: DEPTH at most,
 # and no more than take as long together as FEW of the slowest that still count as quick.
-FEW, DEPTH = 8, 32
+FEW, DEPTH = 8, 64
 MORE = 2  # added to the limit of all queues in each turn; taking jobs back halves that limit
 # How long jobs may stand behind another: PATIENCE seconds, or as long as all that may stand there
 # should take. (A lender's workers share its queue, so there the other slots' jobs may come before, and
@@ -126,6 +127,8 @@ class Lookahead(Attempts):
         else:
             slot.ahead.remove(job)
             job.ahead = False
+        if job.condemned is not None:  # somebody was told that it will be killed
+            return [self.settle(job, verdicts.condemned(job, Loss(begun=None, ended=now)), now)]
         return self.wait_again(job, now)
 
     def overdue(self, slot: Slot, now: float) -> list[Command]:
@@ -189,8 +192,14 @@ class Lookahead(Attempts):
 
     def begin_next(self, slot: Slot) -> Job:
         """As `_begin`, without the command: the job has ended, too, so nobody need be told."""
-        job = slot.job = slot.ahead.popleft()
-        self._set_running(job, slot)
+        ahead = slot.ahead
+        job = slot.job = ahead.popleft()
+        job.state = State.RUNNING
+        job.attempt += 1
+        job.slot = slot.index
+        job.pid, job.host = slot.pid, slot.host
+        if not ahead:
+            self._ahead.pop(slot.index, None)
         return job
 
     def _begin_aside(self, job: Job, slot: Slot) -> Begin:

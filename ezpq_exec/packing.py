@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .jobs import Call
 
 __all__ = [
+    "LATER",
     "Keep",
     "is_quick",
     "load_call",
@@ -33,6 +34,7 @@ __all__ = [
     "pack_call",
     "pack_error",
     "unpack",
+    "unpack_at_once",
     "unpack_error",
     "unpack_result",
     "without_our_frame",
@@ -49,6 +51,7 @@ _NONE = pickle.dumps(None, PROTOCOL)
 # writes no other such opcode. Without them, unpickling runs no code but pickle's own.
 _NAMING = "\x93\x82\x83\x84"
 _NAMES_SOMETHING = re.compile(b"[%b]" % _NAMING.encode("latin-1")).search
+LATER = object()  # what would take its time, or may run a user's code
 FEW = 64  # bytes: a pickle that is no longer is worth a closer look
 
 
@@ -106,6 +109,17 @@ def pack_call(call: Call, packed_function: bytes | None, keep: Keep | None = Non
 def unpack(packed: bytes | bytearray | memoryview) -> Any:
     """What `pack` was given, or a copy of it."""
     return pickle.loads(packed)
+
+
+def unpack_at_once(packed: bytes | bytearray | memoryview) -> Any:
+    """As `unpack`, if that `is_quick`; `LATER` if it is not.
+
+    >>> unpack_at_once(pack([1, "two"])), unpack_at_once(pack(ValueError("no"))) is LATER
+    ([1, 'two'], True)
+    """
+    if packed == _NONE:
+        return None
+    return pickle.loads(packed) if is_quick(packed) else LATER
 
 
 def unpack_result(

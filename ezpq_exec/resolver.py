@@ -74,12 +74,35 @@ class Resolver:
 
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
+        if outcome.packed and outcome.verdict is Verdict.RETURNED and outcome.output is None:
+            future = job.future
+            if future is not None and self._resolve_at_once(job, future, outcome.value):
+                return
         is_slow = outcome.packed and not packing.is_quick(outcome.value)
         if is_slow or outcome.output is not None:
             self._decoder.send(functools.partial(self._resolve_there, job, outcome))
             return
         # The outcome stays as it is: a thread that has fetched it may be at it, too.
         self._resolve(job, outcome)
+
+    def _resolve_at_once(self, job: Job, future: JobFuture[Any], packed: Any) -> bool:
+        """As `_resolve`, where nobody has asked after the job; False, and nothing done, elsewhere."""
+        if not future.is_unseen:
+            return False
+        try:
+            value = packing.unpack_at_once(packed)
+        except Exception:  # too deep, say: then its future is to raise that
+            return False
+        if value is packing.LATER:
+            return False
+        job.payload = None
+        if self._places is not None:
+            self._places.give_back(job.number)
+        job.processed = time.monotonic()
+        if not future.resolve_unseen(value):
+            return False
+        job.future = None
+        return True
 
     def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
         """Resolve a future on the thread that waits for it; False if that is left to the loop."""

@@ -215,7 +215,7 @@ class Scheduler(Overview):
                 commands += self.finished(index, number, outcome, True, now)
             else:  # the part of `finished` that has an effect here
                 self.begin_next(slot)
-                commands.append(self.settle(job, outcome, now))
+                commands.append(self.settle_simply(job, outcome))
         return commands
 
     def lost(self, index: int, loss: Loss, now: float) -> list[Command]:

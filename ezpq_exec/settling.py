@@ -50,7 +50,8 @@ class Settling:
         """Resolve the futures, in the order in which the jobs came to their end."""
         settles = self._settles
         while settles:
-            self._resolve(*settles[0])
+            job, outcome = settles[0]
+            self._resolve(job, outcome)
             settles.popleft()
 
     def take(self) -> list[Settle]:

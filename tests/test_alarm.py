@@ -11,9 +11,9 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are for Linux")
 if sys.platform == "linux":
+    from ezpq_exec.engines.alarm import DEADLINE, Alarm
     from ezpq_exec.engines.channel import Frame, Kind
     from ezpq_exec.engines.page import Page
-    from ezpq_exec.engines.worker import DEADLINE, Alarm
 
 
 class Rig:

@@ -14,7 +14,8 @@ from gates import PATIENCE
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
-    *("capture", "counter", "depot", "keeper", "line", "link", "lives", "page", "processes"),
+    *("ahead", "capture", "counter", "depot", "holding", "keeper"),
+    *("line", "link", "lives", "page", "processes"),
     *("renewal", "root", "roots", "scales"),
     *("stackdump", "switchboard", "tree", "turns", "watched"),
 ]

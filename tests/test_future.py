@@ -91,3 +91,32 @@ def test_what_is_kept_of_one_future_is_not_kept_of_another() -> None:
     assert heard == []
     one.resolve(2)
     assert heard == [one]
+
+
+def test_one_that_nobody_has_asked_for_is_resolved_in_one_step() -> None:
+    """And it is then as the stdlib's, in all that can be asked of it."""
+    ours, theirs = future_of(Owner(), ahead=True), Future[int]()
+    assert ours.is_unseen
+    assert ours.resolve_unseen(3)
+    theirs.set_running_or_notify_cancel()
+    theirs.set_result(3)
+    assert attributes_of(ours) == attributes_of(theirs)
+    assert (ours.done(), ours.result(), ours.exception(), ours.cancel()) == (True, 3, None, False)
+    assert wait([ours], timeout=0) == ({ours}, set())
+    assert not ours.is_unseen
+    assert not ours.resolve_unseen(4)
+    assert ours.result(timeout=0) == 3
+
+
+def test_one_that_somebody_has_asked_for_is_not_resolved_in_one_step() -> None:
+    """It may be cancelled, or have callbacks, or somebody to be woken: then nothing is done to it."""
+    cancelled, awaited, called = (future_of(Owner(), ahead=False) for _ in range(3))
+    assert cancelled.cancel()
+    wait([awaited], timeout=0)
+    called.add_listener(lambda future: None)
+    for future in (cancelled, awaited, called):
+        assert not future.is_unseen
+        assert not future.resolve_unseen(3)
+    assert cancelled.cancelled()
+    assert not awaited.done()
+    assert not called.done()

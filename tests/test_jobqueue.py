@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections import deque
 from collections.abc import Iterator
 
 import pytest
 
+from ezpq_exec.engines.bundles import jobs_in
 from ezpq_exec.engines.channel import SMALL, Kind, header
-from ezpq_exec.engines.jobqueue import JobQueue, next_message, ticket_of
-from ezpq_exec.engines.link import Link
+from ezpq_exec.engines.jobqueue import JobQueue, next_message
 
 Pair = tuple[JobQueue, socket.socket]
+NOTHING: tuple[dict[int, bytes], list[bytes]] = ({}, [])  # was had back
 
 
 @pytest.fixture
@@ -45,15 +45,17 @@ def test_messages_are_taken_in_order(pair: Pair) -> None:
 
 
 def test_what_is_taken_back_is_not_read(pair: Pair) -> None:
-    """All that was not taken comes back, in order; what is sent later is next."""
+    """All that was not taken comes back, orders apart; what is sent later is next."""
     queue, worker = pair
     for ticket in range(4):
         queue.send(message(ticket))
     first = next_message(worker)
     assert first is not None
     assert first.number == 0
-    assert queue.recall() == [message(ticket) for ticket in (1, 2, 3)]
-    assert queue.recall() == []
+    order = header(7, Kind.TIDY, b"")
+    queue.send(order)
+    assert queue.recall() == ({1: b"job", 2: b"job", 3: b"job"}, [order])
+    assert queue.recall() == NOTHING
     queue.send(message(9))
     following = next_message(worker)
     assert following is not None
@@ -75,7 +77,7 @@ def test_full_queue_takes_no_more(pair: Pair) -> None:
         sent += 1
         assert sent < 10_000
     assert sent > 1
-    assert len(queue.recall()) == sent
+    assert len(queue.recall()[0]) == sent
     assert queue.send(message(sent))
     assert next_message(worker) is not None
 
@@ -85,7 +87,7 @@ def test_nobody_reads(pair: Pair) -> None:
     queue, _ = pair
     queue.close()
     assert not queue.send(message(1))
-    assert queue.recall() == []
+    assert queue.recall() == NOTHING
 
 
 def test_each_message_is_received_once(pair: Pair) -> None:
@@ -108,7 +110,7 @@ def test_each_message_is_received_once(pair: Pair) -> None:
                 pass
             ticket += 1
         if ticket % 24 == 0:
-            back += map(ticket_of, queue.recall())
+            back += queue.recall()[0]
     queue.send(message(count))
     thread.join(30)
     assert not thread.is_alive()
@@ -117,82 +119,47 @@ def test_each_message_is_received_once(pair: Pair) -> None:
     assert back == sorted(back)
 
 
-# What a link makes of it --------------------------------------------------------------------
-
-
-def link_of(queue: JobQueue, *tickets: int) -> Link:
-    """A link without a keeper, with these in its queue; job numbers are ten times the tickets."""
-    link = Link.__new__(Link)
-    link.queue = queue
-    (link.ticket, link.number), *rest = [(ticket, 10 * ticket) for ticket in tickets]
-    link.ahead = deque(rest)
-    for ticket in tickets:
-        queue.send(message(ticket))
-    return link
-
-
-def state(link: Link) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """What it takes for begun, and for what comes next."""
-    return (link.ticket, link.number), list(link.ahead)
-
-
-def test_all_but_what_was_begun_comes_back(pair: Pair) -> None:
-    """The worker has the first; the others are taken back."""
+def test_jobs_that_are_put_in_go_together(pair: Pair) -> None:
+    """As one message, in their order, once they are sent; before that they can be had back, too."""
     queue, worker = pair
-    link = link_of(queue, 1, 2, 3)
-    next_message(worker)
-    assert link.recall() == [20, 30]
-    assert state(link) == ((1, 10), [])
-    assert link.recall() == []
-
-
-def test_the_first_is_not_taken_back(pair: Pair) -> None:
-    """A worker that was slow to take the first is given it again."""
-    queue, worker = pair
-    link = link_of(queue, 1, 2, 3)
-    assert link.recall() == [20, 30]
-    assert state(link) == ((1, 10), [])
+    assert queue.put(1, b"one")
+    assert queue.put(2, b"")
+    assert (queue.holds(2), queue.holds(3)) == (True, False)
+    assert queue.flush()
+    assert queue.flush()
+    assert not queue.holds(2)
+    queue.put(3, b"three")
     frame = next_message(worker)
     assert frame is not None
-    assert frame.number == 1
-    assert queue.recall() == []
+    assert [(job.number, job.body) for job in jobs_in(frame.body)] == [(1, b"one"), (2, b"")]
+    assert queue.recall() == ({3: b"three"}, [])
+    assert queue.flush()
+    assert queue.recall() == NOTHING
 
 
-def test_what_was_begun_unheard_is_in_order(pair: Pair) -> None:
-    """A worker that is further than is known keeps what it has begun."""
+def test_a_message_is_not_larger_than_what_is_read_at_once(pair: Pair) -> None:
+    """However large the jobs are, and however many, all of them arrive."""
     queue, worker = pair
-    link = link_of(queue, 1, 2, 3, 4)
-    for _ in range(3):
-        next_message(worker)
-    assert link.recall() == [40]
-    assert state(link) == ((1, 10), [(2, 20), (3, 30)])
+    calls = [b"a" * SMALL, *[b"b"] * 3000, b"c" * SMALL, b"d" * SMALL]
+    for ticket, call in enumerate(calls):
+        assert queue.put(ticket, call)
+    assert queue.flush()
+    arrived: list[bytes] = []
+    while len(arrived) < len(calls):
+        frame = next_message(worker)
+        assert frame is not None
+        arrived += [job.body for job in jobs_in(frame.body)]
+    assert arrived == calls
 
 
-class Between(JobQueue):
-    """A queue whose worker takes a message while others are being taken back."""
-
-    def __init__(self, inner: JobQueue, *taken: int) -> None:
-        self.entry = inner.entry
-        self.inner = inner
-        self.taken = taken
-
-    def recall(self) -> list[bytes]:
-        """Without those."""
-        return [each for each in self.inner.recall() if ticket_of(each) not in self.taken]
-
-
-def test_what_is_taken_from_between_is_first(pair: Pair) -> None:
-    """If the first was taken back and a later one was not, that has begun instead."""
-    queue, _ = pair
-    link = link_of(queue, 1, 2, 3, 4)
-    link.queue = Between(queue, 2, 4)
-    assert link.recall() == [10, 30]
-    assert state(link) == ((2, 20), [(4, 40)])
-
-
-def test_nothing_ahead_is_not_looked_for(pair: Pair) -> None:
-    """A job with none behind it stays where it is."""
+def test_a_full_queue_holds_what_it_cannot_send(pair: Pair) -> None:
+    """It takes no more than one message beyond what there is room for, and sends that later."""
     queue, worker = pair
-    link = link_of(queue, 1)
-    assert link.recall() == []
+    count = 0
+    while queue.put(count, b"z" * SMALL):
+        count += 1
+        assert count < 10_000
+    assert not queue.flush()
+    assert queue.holds(count - 1)
     assert next_message(worker) is not None
+    assert queue.flush()

@@ -32,7 +32,7 @@ from ezpq_exec.commands import (
 from ezpq_exec.decisions import QUICK
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.lanes import Lane
-from ezpq_exec.lookahead import DEPTH, PATIENCE
+from ezpq_exec.lookahead import DEPTH, FEW, PATIENCE
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Loss
 from ezpq_exec.scheduler import Scheduler
@@ -103,9 +103,9 @@ def test_what_stands_behind_a_job_stays_there_as_long_as_all_of_it_should_take()
     """Where workers share a queue, the jobs of all the others may come first. After that it is had back."""
     rig = Rig()
     jobs = [rig.submit() for _ in range(DEPTH + 1)]
-    rig.finish(rig.first[0], took=QUICK / 5)
+    rig.finish(rig.first[0], took=QUICK / 10)
     assert len(rig.look()) == DEPTH
-    expected = DEPTH * QUICK / 5
+    expected = DEPTH * QUICK / 10
     assert expected > PATIENCE
     for _ in range(2):  # the first look only notes which job it is
         deadline = rig.scheduler.next_deadline()
@@ -340,10 +340,22 @@ def test_none_stays_behind_a_slow_job() -> None:
     for _ in range(2):
         deadline = rig.scheduler.next_deadline()
         assert deadline is not None
-        assert deadline <= rig.now + PATIENCE * 1.01
+        assert deadline <= rig.now + FEW * QUICK * 1.01
         rig.now = deadline
         recalls += rig.scheduler.tick(rig.now)
     assert recalls == [Recall(0)]
+
+
+def test_a_job_that_is_being_killed_and_comes_back_unbegun_is_not_run() -> None:
+    """Its worker had declined it: whoever killed it was told that it would not end by itself."""
+    rig = Rig()
+    running, queued = rig.fed(2)
+    rig.finish(running)
+    assert rig.scheduler.kill(queued[0], rig.now) == [Kill(0, queued[0], Verdict.KILLED)]
+    settled, run, *more = rig.recall(0, *queued)
+    assert isinstance(settled, Settle)
+    assert (settled.job, settled.outcome.verdict) == (queued[0], Verdict.KILLED)
+    assert (runs([run]), more) == ([queued[1]], [])
 
 
 def test_an_idle_slot_takes_from_the_queues() -> None:

@@ -139,7 +139,7 @@ def test_a_process_that_is_gone_weighs_nothing() -> None:
 
 def test_the_keeper_is_told_only_of_what_it_would_miss() -> None:
     """Where it will look soon enough for the next job's limit, too, no word is sent."""
-    from ezpq_exec.engines.worker import DEADLINE, WEIGH, Alarm
+    from ezpq_exec.engines.alarm import DEADLINE, WEIGH, Alarm
 
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
@@ -164,9 +164,9 @@ def test_the_keeper_is_told_only_of_what_it_would_miss() -> None:
 
 def test_of_a_worker_that_is_to_die_only_its_leaving_is_awaited(page: Any) -> None:
     """Deadlines that pass meanwhile, and weighings, would have its keeper wake without end."""
+    from ezpq_exec.engines.alarm import DEADLINE
     from ezpq_exec.engines.stackdump import Dump
     from ezpq_exec.engines.watched import Watched
-    from ezpq_exec.engines.worker import DEADLINE
 
     pipe, told = os.pipe()
     dump = Dump()

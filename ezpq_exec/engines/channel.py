@@ -57,6 +57,8 @@ class Kind:
     CAPTURE = 0xEB  # to the worker, in its queue: files for the next job's output are on the stream
     PARCEL = 0xEC  # in a queue, or on the stream to the parent: the next parcel is the message
     TIDY = 0xED  # to the worker: what it need not keep
+    BUNDLE = 0xEE  # to the worker, in its queue: several jobs
+    DECLINED = 0xEF  # to the parent: a job of a bundle was called back, and has not begun
 
 
 NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mistaken for none in hand
@@ -145,21 +147,23 @@ class Reader:
         if self._rest:
             data = self._rest + data
         frames = []
-        at, end = 0, len(data)
-        while end - at >= HEADER.size:
-            head = HEADER.unpack_from(data, at)
-            if head[2] < Kind.SETUP:
+        new, unpack, lowest = tuple.__new__, HEADER.unpack_from, Kind.SETUP
+        at, body_at, end = 0, HEADER.size, len(data)
+        while body_at <= end:
+            size, number, kind, stamp, ended, cpu_time, rss = unpack(data, at)
+            if kind < lowest:
                 self._rest = data[at:]
-                raise Garbled(f"this is no frame: {data[at : at + HEADER.size]!r}")
-            body_at = at + HEADER.size
-            size = head[0]
-            if end - body_at < size:
+                raise Garbled(f"this is no frame: {data[at:body_at]!r}")
+            after = body_at + size
+            if after > end:
                 if size > READ_SIZE:
-                    self._begin_large(head, data[body_at:])
+                    self._begin_large(unpack(data, at), data[body_at:])
                     at = end
                 break
-            at = body_at + size
-            frames.append(_frame(head, data[body_at:at]))
+            # No more than `Frame` does, which would be a call in Python.
+            body = data[body_at:after]
+            frames.append(new(Frame, (number, kind, stamp, ended, cpu_time, rss, body)))
+            at, body_at = after, after + HEADER.size
         self._rest = data[at:]
         return frames
 

@@ -14,7 +14,9 @@ import struct
 import sys
 import time
 
-from .channel import HEADER, SMALL, Frame, Kind, header, shut, whole
+from . import bundles
+from .bundles import HEAD, MOST, ROOM
+from .channel import HEADER, Frame, Kind, header, shut, whole
 
 __all__ = ["BRISK", "CORES", "JobQueue", "Lookout", "next_message", "read_into", "ticket_of"]
 
@@ -23,7 +25,6 @@ __all__ = ["BRISK", "CORES", "JobQueue", "Lookout", "next_message", "read_into",
 # one job at a time, at 50 µs each, comes round to three other workers meanwhile.
 BRISK = 200e-6
 
-_MOST = HEADER.size + SMALL
 _AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)  # not on Windows, where there are no queues
 _TIMEVAL = struct.Struct("@ll")
 _FOREVER = 10**9  # seconds, more than which the kernel need not be told
@@ -65,7 +66,7 @@ def read_into(messages: list[bytes], sock: socket.socket, lookout: Lookout | Non
         end = time.monotonic() + BRISK
         while time.monotonic() < end:
             try:
-                messages.extend(map(sock.recv, (_MOST,), (_AT_ONCE,)))
+                messages.extend(map(sock.recv, (MOST,), (_AT_ONCE,)))
             except BlockingIOError:
                 if sys.platform != "win32":  # where there are no queues
                     os.sched_yield()
@@ -73,7 +74,7 @@ def read_into(messages: list[bytes], sock: socket.socket, lookout: Lookout | Non
             lookout.paid(True)
             return
         lookout.paid(False)
-    messages.extend(map(sock.recv, (_MOST,)))
+    messages.extend(map(sock.recv, (MOST,)))
 
 
 def next_message(exit_end: socket.socket, lookout: Lookout | None = None) -> Frame | None:
@@ -99,6 +100,8 @@ class JobQueue:
         entry.setblocking(True)
         self.entry = entry
         self._exit = exit_end
+        self._unsent: list[tuple[int, bytes]] = []  # tickets and calls of what is to go together
+        self._size = 0  # of these, in bytes
         self._patience = 0.0  # no timeout is set: reads wait for ever
 
     def send(self, message: bytes) -> bool:
@@ -109,10 +112,45 @@ class JobQueue:
             return False
         return True
 
-    def recall(self) -> list[bytes]:
-        """Take back what the worker has not taken, oldest first."""
+    def put(self, ticket: int, call: bytes) -> bool:
+        """Put in a job behind others, which goes with the next `flush`; False if there is no room."""
+        size = HEAD + len(call)
+        if self._size + size > ROOM and not self.flush():
+            return False
+        self._unsent.append((ticket, call))
+        self._size += size
+        return True
+
+    def flush(self) -> bool:
+        """Send what was put in; False if there is no room: then it stays where it is."""
+        if self._unsent:
+            if not self.send(bundles.pack(self._unsent)):
+                return False
+            self._unsent = []
+            self._size = 0
+        return True
+
+    def holds(self, ticket: int) -> bool:
+        """Whether that job was put in, and is not sent."""
+        return any(ticket == other for other, _ in self._unsent)
+
+    def recall(self) -> tuple[dict[int, bytes], list[bytes]]:
+        """Take back what the worker has not read: calls by ticket, and messages of other kinds."""
+        calls: dict[int, bytes] = {}
+        others: list[bytes] = []
         # Not by making it non-blocking: it shares that setting with the worker's.
-        return _all_from(self._exit)
+        for message in _all_from(self._exit):
+            frame = whole(message)
+            if frame.kind == Kind.BUNDLE:
+                calls.update((job.number, job.body) for job in bundles.jobs_in(frame.body))
+            elif frame.kind == Kind.CALL:
+                calls[frame.number] = frame.body
+            else:
+                others.append(message)
+        calls.update(self._unsent)
+        self._unsent = []
+        self._size = 0
+        return calls, others
 
     def answers(self) -> list[Frame]:
         """Those that came this way and that nobody has read."""
@@ -145,7 +183,7 @@ def _all_from(sock: socket.socket) -> list[bytes]:
     messages: list[bytes] = []
     while True:
         try:
-            message = sock.recv(_MOST, _AT_ONCE)
+            message = sock.recv(MOST, _AT_ONCE)
         except OSError:
             return messages
         if not message:

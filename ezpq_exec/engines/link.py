@@ -21,7 +21,7 @@ from . import roots
 from .base import Setup
 from .capture import Capture
 from .channel import Channel, Frame, Kind
-from .jobqueue import JobQueue, Lookout, ticket_of
+from .jobqueue import JobQueue, Lookout
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn
 from .page import Page
@@ -69,6 +69,9 @@ class Link:
         self.capture: Capture | None = None  # of what the job writes
         self.queue: JobQueue | None = None
         self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
+        self.declined: list[
+            int
+        ] = []  # numbers of jobs that were called back, and not taken back yet
         self.handed = 0  # the job that a submitting thread handed over last
         self.heard = 0  # the last of which the loop knows
         self.line: Line | None = None  # where a thread may wait for the answer
@@ -210,10 +213,14 @@ class Link:
         """
         numbers: list[int] = []
         if self.line is None:
+            ticket, number, ahead = self.ticket, self.number, self.ahead
             for frame in frames:
-                if frame.number != self.ticket or frame.kind not in _ANSWERS:
+                if frame.number != ticket or frame.kind not in _ANSWERS:
                     break
-                numbers.append(self.end_job())
+                numbers.append(number)
+                ticket, number = ahead.popleft() if ahead else (0, 0)
+            self.ticket, self.number = ticket, number
+            self.tasks += len(numbers)
         return numbers
 
     def end_job(self) -> int:
@@ -223,32 +230,18 @@ class Link:
         self.tasks += 1
         return number
 
+    def decline(self) -> int:
+        """The worker has not begun the job in hand, which was called back; the number of that job."""
+        self.declined.append(self.number)
+        number = self.end_job()
+        self.tasks -= 1
+        return number
+
     def is_worn(self, setup: Setup, answer: Frame) -> bool:
         """Whether the worker is to leave; not before it has done what it has already been given."""
         self.outgrown = outgrown(setup, answer, self.pid)
         too_large = self.outgrown and not self.number
         return too_large or self.tasks == setup.max_tasks_per_child
-
-    def recall(self) -> list[int]:
-        """Take back what has not begun; the numbers of those jobs.
-
-        The worker goes on taking meanwhile, and may take a job from between two that are taken
-        back. So if the first is among these and another is not, then that one comes first now.
-        """
-        if self.queue is None or not self.ahead:
-            return []
-        messages = {ticket_of(message): message for message in self.queue.recall()}
-        order = [(self.ticket, self.number), *self.ahead]
-        begun = [each for each in order if each[0] not in messages]
-        if not begun:  # the first was only slow to be taken
-            self.queue.send(messages.pop(self.ticket))
-            begun = order[:1]
-        (self.ticket, self.number), *rest = begun
-        self.ahead = deque(rest)
-        taken = {ticket for ticket, _ in order}
-        for ticket in messages.keys() - taken:  # not jobs, but orders
-            self.queue.send(messages[ticket])
-        return [number for ticket, number in order if ticket in messages]
 
     def part(self) -> None:
         """The worker is gone, or is to go by itself."""

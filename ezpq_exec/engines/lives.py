@@ -6,27 +6,30 @@ report with a job for a worker whose death is the second.
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any
 
 from .. import packing
 from ..errors import WorkerDied
-from ..reports import Finished, FinishedInTurn, Lost, Ready, Report, Said, Stopped, Unstartable
+from ..reports import (
+    Finished,
+    FinishedInTurn,
+    Lost,
+    Ready,
+    Said,
+    Strayed,
+    Unstartable,
+)
 from . import obituary
 from .answers import outcome_of
-from .base import Setup
-from .channel import SMALL, Frame, Garbled, Kind, header
-from .depot import Depot
+from .channel import Frame, Garbled, Kind, header
+from .holding import Holding
 from .link import Link
 from .messages import Born, Died, Dumped, Unborn
-from .pickling import PicklingEngine
 from .renewal import Renewals
-from .switchboard import OUT, Switchboard
+from .switchboard import OUT
 from .worker import surroundings
 
 if sys.platform != "linux":
@@ -35,23 +38,14 @@ if sys.platform != "linux":
 __all__ = ["Lives"]
 
 
-class Lives(PicklingEngine):
+class Lives(Holding):
     """The links by slot, and what is heard over them. `ProcessEngine` gives the orders."""
 
-    _board: Switchboard[Link]
-    _depot: Depot
-    _setup = Setup()
-
     def __init__(self) -> None:
+        super().__init__()
         self._recycles = False  # its workers may be replaced after a job
         self._initializer: bytes | None = None
-        self._tickets = itertools.count(1)
-        self._links: dict[int, Link] = {}
-        self._leaving: set[Link] = set()  # links of which nothing more is reported
-        self._reports: list[Report] = []
-        self._told: set[int] = set()  # the slots in `_reports`: each is in it at most once
         self._late: list[tuple[Link, Died | None]] = []  # deaths to be reported in the next `wait`
-        self._closing = False
         self._renewals = Renewals()
 
     def _on_channel(self, link: Link, event: int) -> None:
@@ -80,7 +74,7 @@ class Lives(PicklingEngine):
         together = len(frames) > 1 and link.ahead and not self._recycles
         numbers = link.end_in_turn(frames) if together else []
         if numbers:
-            outcomes = [outcome_of(frame) for frame in frames[: len(numbers)]]
+            outcomes = list(map(outcome_of, frames[: len(numbers)]))
             self._report(FinishedInTurn(link.slot, numbers, outcomes))
             self._stop_listening(link)
         for frame in frames[len(numbers) :]:
@@ -101,6 +95,9 @@ class Lives(PicklingEngine):
                 self._answer(link, answer)
 
     def _finish(self, link: Link, frame: Frame) -> None:
+        if frame.kind == Kind.DECLINED:
+            self._report(Strayed(link.slot, link.decline(), None))
+            return
         if link.parcel is not None:
             self._depot.answered(link, frame)
         number = link.end_job()
@@ -122,11 +119,6 @@ class Lives(PicklingEngine):
             link.page.ask_directly(0)
             link.listening = True
             self._board.watch(link.queue.entry.fileno(), self._on_queue, link)
-
-    def _stop_listening(self, link: Link) -> None:
-        if link.queue is not None and link.listening:
-            link.listening = False
-            self._board.unwatch(link.queue.entry.fileno())
 
     def _on_queue(self, link: Link, event: int) -> None:
         if link.queue is not None:
@@ -247,54 +239,3 @@ class Lives(PicklingEngine):
         """A worker did not come up: give up its keeper, too."""
         self._report(Unstartable(link.slot, cause, fatal, died))
         self._dismiss(link, "end")
-
-    # Holding and letting go -----------------------------------------------------------------
-
-    def _send(self, link: Link, head: bytes, body: Any) -> None:
-        """Send a frame to the worker: by its queue, or by the stream if it is too large for that."""
-        channel, queue = link.channel, link.queue
-        if channel is None or queue is None:
-            return
-        is_small = len(body) <= SMALL
-        channel.moved_at = time.monotonic()
-        if not queue.send(head + body if is_small else header(0, Kind.BEHIND, b"")):
-            link.kill_keeper()  # out of memory: there is no other way to that worker
-            return
-        try:
-            if not (is_small or channel.send(head, body)):
-                self._board.await_room(channel.sock.fileno(), wanted=True)
-        except OSError:
-            pass  # the same
-
-    def _part(self, link: Link) -> None:
-        if link.channel is not None:
-            self._board.unwatch(link.channel.sock.fileno())
-        self._stop_listening(link)
-        link.part()
-
-    def _dismiss(self, link: Link, order: str) -> None:
-        """Let it go: when its worker has left by itself ("retire"), or at once ("end")."""
-        del self._links[link.slot]
-        self._leaving.add(link)
-        link.order(order)
-        self._part(link)
-
-    def _discard(self, link: Link) -> None:
-        """Forget a link of which nothing is left."""
-        self._part(link)
-        self._board.unwatch(link.control.fileno())
-        self._board.unwatch(link.tombstone)
-        if link in self._leaving:
-            self._leaving.remove(link)
-        else:
-            del self._links[link.slot]
-        link.close()
-        self._stop_if_empty()
-
-    def _report(self, report: Ready | Finished | FinishedInTurn | Lost | Unstartable) -> None:
-        self._reports.append(report)
-        self._told.add(report.slot)
-
-    def _stop_if_empty(self) -> None:
-        if self._closing and not self._links and not self._leaving:
-            self._reports.append(Stopped())

@@ -23,6 +23,7 @@ _STARTED, _DEADLINE = 3, 4  # of the floats: monotonic seconds
 _DIRECT = 5  # of the integers: the ticket whose answer is to go by the queue
 _LIMITED, _LIMIT = 6, 7  # of the integers: a ticket, and its bytes
 _WEIGHED = 8  # of the floats: monotonic seconds, 0 for never
+_CLAIMED, _CALLED_BACK = 9, 10  # of the integers: tickets
 
 
 class Page:
@@ -88,6 +89,27 @@ class Page:
     def direct(self) -> int:
         """The job whose answer is to go by the queue."""
         return self._integers[_DIRECT]
+
+    def claim(self, ticket: int) -> None:
+        """The worker is about to begin that job, unless it is called back."""
+        self._integers[_CLAIMED] = ticket
+
+    @property
+    def claimed(self) -> int:
+        """The job that the worker has claimed last."""
+        return self._integers[_CLAIMED]
+
+    def call_back(self, ticket: int) -> None:
+        """The parent calls back that job, and all before it that are not claimed.
+
+        Tickets only grow. So this concerns no job that is sent later, nor a later worker.
+        """
+        self._integers[_CALLED_BACK] = ticket
+
+    @property
+    def called_back(self) -> int:
+        """The last job that is called back."""
+        return self._integers[_CALLED_BACK]
 
     def condemn(self, ticket: int) -> None:
         """The keeper is about to kill the worker for this job; 0: it is not, after all."""

@@ -16,6 +16,7 @@ from .. import packing
 from ..jobs import Call, Outcome, Verdict
 from ..reports import Report, Stopped, Unstartable
 from . import footing, wear
+from .ahead import Ahead, recall
 from .base import Capabilities, Setup
 from .base import Line as AnyLine
 from .capture import Capture
@@ -64,6 +65,7 @@ class ProcessEngine(Lives):
         if setup.initializer is not None:
             self._initializer = packing.pack((setup.initializer, setup.initargs))
         self._board: Switchboard[Link] = Switchboard()
+        self._ahead = Ahead()
         self._depot = Depot(self._board.ring)
 
     def pack(self, call: Call, packed_function: Any = None) -> bytes | Parcel:
@@ -209,18 +211,12 @@ class ProcessEngine(Lives):
     def queue(self, slot: int, number: int, payload: Any) -> bool:
         """See `Engine.queue`."""
         link = self._links.get(slot)
-        if link is None or link.queue is None or not link.may_queue or len(payload) > SMALL:
-            return False
-        ticket = next(self._tickets)
-        if not link.queue.send(header(ticket, Kind.CALL, payload) + payload):
-            return False
-        link.ahead.append((ticket, number))
-        return True
+        return link is not None and self._ahead.put(link, next(self._tickets), number, payload)
 
     def recall(self, slot: int) -> list[int]:
         """See `Engine.recall`."""
         link = self._links.get(slot)
-        return [] if link is None else link.recall()
+        return [] if link is None else recall(link)
 
     def kill(self, slot: int, number: int, reason: Verdict, *, force: bool = False) -> None:
         """See `Engine.kill`."""
@@ -282,6 +278,7 @@ class ProcessEngine(Lives):
 
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
+        self._ahead.send()
         late, self._late = self._late, []
         for link, died in late:
             self._mourn(link, died)

@@ -21,13 +21,14 @@ import traceback  # so that workers, which are forks, need not import it
 from collections.abc import Sequence
 
 from . import logsender, severed, tree
+from .alarm import Alarm
 from .counter import Counter
 from .deafness import ignore
 from .keeper import Keeper
 from .messages import Unborn
 from .page import Page
 from .turns import Turns
-from .worker import Alarm, serve
+from .worker import serve
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")

@@ -13,10 +13,10 @@ import os
 import sys
 import time
 
+from .alarm import DEADLINE, WEIGH
 from .page import Page
 from .scales import Scales
 from .stackdump import Dump
-from .worker import DEADLINE, WEIGH
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")

@@ -13,16 +13,18 @@ import itertools
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import packing
 from ..contexts import own_copy
+from .alarm import Alarm
 from .arrivals import Arrival
+from .bundles import claimed, jobs_in
 from .channel import HEADER, NO_TICKET, SMALL, Frame, Kind, Reader, header, receive
 from .forked import end_fork, mind_forks
 from .jobqueue import BRISK, Lookout, next_message
@@ -35,50 +37,9 @@ if TYPE_CHECKING:  # there are none but on Linux
     from .counter import Counter
     from .page import Page
 
-__all__ = ["DEADLINE", "WEIGH", "serve", "surroundings"]
+__all__ = ["serve", "surroundings"]
 
-DEADLINE = struct.Struct("<d")
 _NEVER = float("inf")
-WEIGH = 0.0  # in place of a deadline: the keeper is to look at the worker's memory
-_MARGIN = 0.002  # seconds: a keeper that is about to wake sooner may miss the new job
-
-
-class Alarm:
-    """Tells the keeper of deadlines, and only of those that it would otherwise sleep through.
-
-    The keeper wakes at the last time that it was told of, and then looks at the page for itself;
-    so a later deadline needs no word while that time is still to come.
-    """
-
-    def __init__(self, pipe: int) -> None:
-        self._pipe = pipe
-        self._told = 0.0
-        self._limit = 0
-
-    def watch(self, page: Page, job: Frame, started: float) -> None:
-        """A job has begun, as the page says, that has a timeout, or a memory limit, or both."""
-        # Not `started`: before the page said so, the keeper may have woken, and seen no job.
-        now = time.monotonic()
-        if job.stamp:
-            self.set(started + job.stamp, now)
-        if job.rss:
-            page.limit(job.number, job.rss)
-            self.weigh(page.weighed_at, job.rss, now)
-
-    def set(self, deadline: float, now: float) -> None:
-        """A job with this deadline has begun."""
-        if not now + _MARGIN < self._told <= deadline:
-            self._told = deadline
-            os.write(self._pipe, DEADLINE.pack(deadline))
-
-    def weigh(self, due: float, limit: int, now: float) -> None:
-        """A job with this memory limit has begun; the keeper will look when it is `due`.
-
-        That is soon enough for every job that may have as much as the one it was reckoned for.
-        """
-        if limit < self._limit or due < now + _MARGIN:
-            os.write(self._pipe, DEADLINE.pack(WEIGH))
-        self._limit = limit
 
 
 def serve(
@@ -93,7 +54,7 @@ def serve(
     wire = Wire(sock)
     outlet = Outlet()
     mind_forks()
-    for frame in _frames(sock) if queue is None else _messages(queue, sock, outlet, counter):
+    for frame in _frames(sock) if queue is None else _messages(queue, wire, outlet, counter, page):
         if frame.kind != Kind.CALL:
             if not _obey(frame, wire, counter):
                 return
@@ -149,19 +110,25 @@ def _frames(sock: socket.socket) -> Iterator[Frame]:
 
 def _messages(
     queue: socket.socket,
-    sock: socket.socket,
+    wire: Wire,
     outlet: Outlet,
     counter: Counter | None,
+    page: Page | None,
 ) -> Iterator[Frame]:
     """What the parent sends by the queue, and on the stream and as parcels behind it."""
-    behind = _frames(sock)
+    behind = _frames(wire.sock)
     lookout = Lookout()
     is_brisk = False  # the last job was, so the next one is likely to be here soon, too
     while True:
         frame = next_message(queue, lookout if is_brisk else None)
         if frame is None:
             return
-        if frame.kind == Kind.CALL:
+        if frame.kind == Kind.BUNDLE and page is not None:
+            jobs = jobs_in(frame.body)
+            began = time.monotonic()
+            yield from claimed(jobs, page, partial(_decline, wire))
+            is_brisk = time.monotonic() < began + BRISK * len(jobs)
+        elif frame.kind == Kind.CALL:
             began = time.monotonic()
             yield frame
             is_brisk = time.monotonic() < began + BRISK
@@ -170,10 +137,15 @@ def _messages(
         elif frame.kind == Kind.PARCEL and counter is not None:
             yield from counter.next()
         elif frame.kind == Kind.CAPTURE:
-            outlet.turn(sock)
+            outlet.turn(wire.sock)
         else:
             yield frame
         del frame
+
+
+def _decline(wire: Wire, ticket: int) -> None:
+    """Tell the parent that a job was called back; if it is gone, that will be noticed soon."""
+    wire.answer(header(ticket, Kind.DECLINED, b""))
 
 
 def _answer(

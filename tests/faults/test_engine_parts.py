@@ -38,8 +38,9 @@ if sys.platform == "linux":
     from test_refusals import refuse
 
     from ezpq_exec.engines import board, outlet, roots, scales, stackdump, tree
+    from ezpq_exec.engines.ahead import recall
     from ezpq_exec.engines.attendant import Attendant
-    from ezpq_exec.engines.channel import Channel, header
+    from ezpq_exec.engines.channel import SMALL, Channel, header
     from ezpq_exec.engines.jobqueue import JobQueue
     from ezpq_exec.engines.link import Link
     from ezpq_exec.engines.messages import Died
@@ -260,7 +261,7 @@ def link() -> Iterator[Any]:
     made.parcel = made.parcels = made.capture = None
     made.askers, made.pid, made.spoilt = {}, 77, None
     made.lock = threading.Lock()
-    made.ahead = deque([(10, 4), (11, 5)])
+    made.ahead, made.declined = deque([(10, 4), (11, 5)]), []
     made.queue = JobQueue(*socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
     ours, made.theirs = socket.socketpair()
     made.channel = Channel(ours)
@@ -286,25 +287,23 @@ def test_orders_among_jobs_that_are_taken_back_are_put_in_again(link: Any) -> No
     """They are for the worker, whatever it runs."""
     for ticket, kind in ((9, Kind.CALL), (10, Kind.CALL), (99, Kind.TIDY), (11, Kind.CALL)):
         assert link.queue.send(header(ticket, kind, b""))
-    assert link.recall() == [4, 5]
+    assert recall(link) == [4, 5]
     assert (link.ticket, list(link.ahead)) == (9, [])
-    assert sorted(link.queue.recall()) == [
-        header(9, Kind.CALL, b""),
-        header(99, Kind.TIDY, b""),
-    ]
+    assert link.queue.recall() == ({9: b""}, [header(99, Kind.TIDY, b"")])
 
 
 def test_a_queue_that_was_hung_up_has_nothing_to_take_back(link: Any) -> None:
     link.queue.entry.shutdown(socket.SHUT_RDWR)
-    assert link.queue.recall() == []
+    assert link.queue.recall() == ({}, [])
 
 
 def test_a_job_that_a_worker_s_queue_does_not_take_is_not_queued(engine: Any, link: Any) -> None:
     """It waits on, as if it had never been tried."""
     while link.queue.send(b"x"):
         pass
-    assert not engine.queue(0, 6, b"call")
-    assert list(link.ahead) == [(10, 4), (11, 5)]
+    assert engine.queue(0, 6, b"c" * SMALL)  # which has not set out yet
+    assert not engine.queue(0, 7, b"call")
+    assert [number for _, number in link.ahead] == [4, 5, 6]
     sent: list[object] = []
     engine.hand_over(0, 6, b"call", None, sent, False)
     assert sent == []

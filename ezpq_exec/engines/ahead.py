@@ -1,0 +1,81 @@
+"""Jobs that stand at a worker behind its present one: how they set out, and how they are had back.
+
+They go to the worker's queue, those of one turn of the loop as one bundle. So a job may be in one of
+four places: here, not on its way yet; in the queue; in the worker's hands, not begun; or begun.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+
+from . import bundles
+from .channel import SMALL, Kind, header
+from .jobqueue import JobQueue
+from .link import Link
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
+__all__ = ["Ahead", "recall"]
+
+Place = tuple[int, int]  # a job in a worker's hands or behind that: its ticket and number
+
+
+class Ahead:
+    """The queues of one engine in which jobs are not on their way yet."""
+
+    def __init__(self) -> None:
+        self._filled: dict[Link, JobQueue] = {}
+
+    def put(self, link: Link, ticket: int, number: int, call: bytes) -> bool:
+        """Have a job stand behind those of `link`; False if it cannot."""
+        queue = link.queue
+        if queue is None or not link.may_queue or len(call) > SMALL:
+            return False
+        if not queue.put(ticket, call):
+            return False
+        self._filled[link] = queue
+        link.ahead.append((ticket, number))
+        return True
+
+    def send(self) -> None:
+        """Send what was put in. What there is no room for is sent when the worker has made some.
+
+        Then it has jobs to read, whose answers end the next wait. If it has none, the system has
+        no memory for the message, and there is no other way to that worker.
+        """
+        for link, queue in list(self._filled.items()):
+            if link.queue is not queue or queue.flush():
+                del self._filled[link]
+            elif queue.holds(link.ticket):
+                del self._filled[link]
+                link.kill_keeper()
+
+
+def recall(link: Link) -> list[int]:
+    """Take back what the worker has not begun; the numbers of those jobs.
+
+    The worker goes on taking meanwhile, and may take a job from between two that are taken back.
+    So if the first is among these and another is not, then that one comes first now.
+    """
+    declined, link.declined = link.declined, []
+    queue = link.queue
+    if queue is None or not link.ahead:
+        return declined
+    calls, orders = queue.recall()
+    for message in orders:  # which are for the worker, whatever it runs
+        if not queue.send(message):
+            link.kill_keeper()  # unless it is gone, it would wait for that in vain
+    places: list[Place] = [(link.ticket, link.number), *link.ahead]
+    left = [place for place in places if place[0] not in calls]
+    if not left:  # the first was only slow to be taken
+        call = calls[link.ticket]
+        queue.send(header(link.ticket, Kind.CALL, call) + call)
+        left = places[:1]
+    elif len(left) > 1 and left[-1][0] > link.page.claimed:
+        last = max(bundles.call_back(link.page, left[-1][0]), left[0][0])
+        left = [place for place in left if place[0] <= last]
+    (link.ticket, link.number), *rest = left
+    link.ahead = deque(rest)
+    return declined + [number for ticket, number in places if (ticket, number) not in left]
