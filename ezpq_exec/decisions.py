@@ -226,6 +226,8 @@ class Decisions:
 
     def settle_simply(self, job: Job, outcome: Outcome) -> Settle:
         """As `settle`, for a job with neither alarm, lane nor retries that ran to its end in a worker."""
+        if outcome.pid is not None:
+            job.pid = outcome.pid
         job.started = outcome.started
         job.ended = outcome.ended
         job.cpu_time = outcome.cpu_time

@@ -358,6 +358,23 @@ def test_a_job_that_is_being_killed_and_comes_back_unbegun_is_not_run() -> None:
     assert (runs([run]), more) == ([queued[1]], [])
 
 
+def test_those_that_end_in_turn_are_told_with_all_that_is_known_of_them() -> None:
+    """Each ran where its outcome says, as with workers that are lent; or else where its slot is."""
+    rig = Rig()
+    running, queued = rig.fed(2)
+    ended = [running, *queued]
+    outcomes = [
+        Outcome(Verdict.RETURNED, None, False, 100.0 + n, 101.0 + n, 0.5, 2**20, 0, pid=pid)
+        for n, pid in enumerate((7, None, 9))
+    ]
+    rig.scheduler.finished_in_turn(0, [job.number for job in ended], outcomes, rig.now)
+    assert [job.pid for job in ended] == [7, 1000, 9]
+    for job, outcome in zip(ended, outcomes, strict=True):
+        assert (job.state, job.verdict, job.attempt) == (State.DONE, Verdict.RETURNED, 1)
+        assert (job.started, job.ended) == (outcome.started, outcome.ended)
+        assert (job.cpu_time, job.max_rss, job.exitcode) == (0.5, 2**20, 0)
+
+
 def test_an_idle_slot_takes_from_the_queues() -> None:
     """None waits behind another while a slot is idle."""
     rig = Rig(2)

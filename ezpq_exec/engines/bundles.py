@@ -33,8 +33,8 @@ MOST = HEADER.size + _COUNT.size + ROOM  # bytes of a message
 def pack(jobs: Sequence[tuple[int, bytes]]) -> bytes:
     """The message for jobs: their tickets, with their calls.
 
-    >>> message = whole(pack([(1, b"one"), (2, b"two")]))
-    >>> [(job.number, job.body) for job in jobs_in(message.body)]
+    >>> message = pack([(1, b"one"), (2, b"two")])
+    >>> [(job.number, job.body) for job in jobs_in(message[HEADER.size :])]
     [(1, b'one'), (2, b'two')]
     """
     head = b"".join([_ENTRY.pack(ticket, len(call)) for ticket, call in jobs])

@@ -1,8 +1,8 @@
 """Jobs on their way to one worker, which the parent can take back until the worker takes them.
 
-It is a pair of sequential-packet sockets: one message a job, which the kernel gives to exactly one
-reader. The worker reads, and so may the parent, which keeps a copy of the reading end: what it
-reads there the worker never begins. Calls that are too large for a message follow on the stream.
+It is a pair of sequential-packet sockets: a message is a job or a bundle of some, and the kernel gives
+it to exactly one reader. The worker reads, and so may the parent, which keeps a copy of the reading end:
+what it reads there the worker never begins. Calls too large for a message follow on the stream.
 In the other direction, it carries answers for which a thread waits here: see `line`.
 """
 
@@ -105,7 +105,7 @@ class JobQueue:
         self._patience = 0.0  # no timeout is set: reads wait for ever
 
     def send(self, message: bytes) -> bool:
-        """Put a job in; False if there is no room, or nobody to read it."""
+        """Put a message in; False if there is no room, or nobody to read it."""
         try:
             self.entry.send(message, _AT_ONCE)
         except OSError:
