@@ -209,14 +209,7 @@ class Decisions:
         if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now
-        if outcome.pid is not None:
-            job.pid = outcome.pid
-        job.cpu_time = outcome.cpu_time
-        job.max_rss = outcome.max_rss
-        job.exitcode = outcome.exitcode
-        job.verdict = outcome.verdict
-        job.state = State.DONE
-        self.settled[outcome.verdict] += 1
+        self._note_end(job, outcome)
         if job.options.retries:
             before = self.failures.pop(job.number, outcome)
             outcome.context = None if before is outcome else before.value
@@ -226,17 +219,20 @@ class Decisions:
 
     def settle_simply(self, job: Job, outcome: Outcome) -> Settle:
         """As `settle`, for a job with neither alarm, lane nor retries that ran to its end in a worker."""
-        if outcome.pid is not None:
-            job.pid = outcome.pid
         job.started = outcome.started
         job.ended = outcome.ended
+        self._note_end(job, outcome)
+        return tuple.__new__(Settle, (job, outcome))  # no more than `Settle` does
+
+    def _note_end(self, job: Job, outcome: Outcome) -> None:
+        if outcome.pid is not None:
+            job.pid = outcome.pid
         job.cpu_time = outcome.cpu_time
         job.max_rss = outcome.max_rss
         job.exitcode = outcome.exitcode
-        job.verdict = verdict = outcome.verdict
+        job.verdict = outcome.verdict
         job.state = State.DONE
-        self.settled[verdict] += 1
-        return tuple.__new__(Settle, (job, outcome))  # no more than `Settle` does
+        self.settled[outcome.verdict] += 1
 
     def _is_in_slot(self, job: Job) -> bool:
         """Whether a slot is still taken by it, settled or not."""

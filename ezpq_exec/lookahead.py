@@ -192,14 +192,8 @@ class Lookahead(Attempts):
 
     def begin_next(self, slot: Slot) -> Job:
         """As `_begin`, without the command: the job has ended, too, so nobody need be told."""
-        ahead = slot.ahead
-        job = slot.job = ahead.popleft()
-        job.state = State.RUNNING
-        job.attempt += 1
-        job.slot = slot.index
-        job.pid, job.host = slot.pid, slot.host
-        if not ahead:
-            self._ahead.pop(slot.index, None)
+        job = slot.job = slot.ahead.popleft()
+        self._set_running(job, slot)
         return job
 
     def _begin_aside(self, job: Job, slot: Slot) -> Begin:

@@ -107,9 +107,11 @@ class Resolver:
     def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
         """Resolve a future on the thread that waits for it; False if that is left to the loop."""
         job, future = record.job, record.job.future
-        if outcome.verdict is not Verdict.RETURNED or not packing.is_quick(outcome.value):
+        if outcome.verdict is not Verdict.RETURNED:
             return False
-        value = packing.unpack(outcome.value)
+        value = packing.unpack_at_once(outcome.value)
+        if value is packing.LATER:
+            return False
         if self._places is not None:
             self._places.give_back(job.number)
         job.processed = time.monotonic()

@@ -50,8 +50,7 @@ class Settling:
         """Resolve the futures, in the order in which the jobs came to their end."""
         settles = self._settles
         while settles:
-            job, outcome = settles[0]
-            self._resolve(job, outcome)
+            self._resolve(*settles[0])
             settles.popleft()
 
     def take(self) -> list[Settle]:

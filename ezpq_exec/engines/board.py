@@ -19,8 +19,9 @@ import marshal
 import mmap
 import os
 import sys
-import threading
 from typing import Any
+
+from .fence import fence
 
 __all__ = ["Board", "Ticket", "begin", "leave"]
 
@@ -28,9 +29,6 @@ _SIZE = 65536
 _HEAD = 16  # bytes, by which a worker knows that it is the page that it was told of
 _CELL = 256  # bytes: has it begun; was it taken back; how long is its answer, in two; the answer
 _ROOM = _CELL - 4
-
-_fence = threading.Lock()  # taking it is an atomic operation: writes before it are seen by all
-
 
 # Where a job's two bytes are: in which page, of which head, and at which place there. It is a plain
 # tuple, since each job takes it along.
@@ -80,8 +78,8 @@ class Board:
         """Keep the job from beginning; whether it is certain that it has not."""
         cell = ticket[2]
         self._page[cell + 1] = 1
-        with _fence:
-            return not self._page[cell]
+        fence()
+        return not self._page[cell]
 
     def has_begun(self, ticket: Ticket) -> bool:
         """Whether a worker has come to the job, be it to find that it was taken back."""
@@ -130,8 +128,8 @@ def begin(ticket: Ticket) -> bool:
         _opened = opened
     page = opened[1]
     page[cell] = 1
-    with _fence:
-        return not page[cell + 1]
+    fence()
+    return not page[cell + 1]
 
 
 def leave(ticket: Ticket, answer: Any) -> bool:
@@ -144,8 +142,8 @@ def leave(ticket: Ticket, answer: Any) -> bool:
         return False
     page, cell = _opened[1], ticket[2]
     page[cell + 4 : cell + 4 + len(data)] = data
-    with _fence:
-        page[cell + 2 : cell + 4] = len(data).to_bytes(2, "little")
+    fence()
+    page[cell + 2 : cell + 4] = len(data).to_bytes(2, "little")
     return True
 
 

@@ -11,11 +11,11 @@ declined.
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .channel import HEADER, SMALL, Frame, Kind, header
+from .fence import fence
 
 if TYPE_CHECKING:  # there are none but on Linux
     from .page import Page
@@ -63,7 +63,7 @@ def claimed(
     """
     for frame in frames:
         page.claim(frame.number)
-        _fence()
+        fence()
         if page.called_back >= frame.number:
             decline(frame.number)
             return
@@ -76,10 +76,5 @@ def call_back(page: Page, ticket: int) -> int:
     It begins none after that. That one it has begun, or it will decline it.
     """
     page.call_back(ticket)
-    _fence()
+    fence()
     return page.claimed
-
-
-def _fence() -> None:
-    """Have all see what was written before, before anything is read: taking a lock does that."""
-    threading.Lock().acquire()

@@ -69,9 +69,7 @@ class Link:
         self.capture: Capture | None = None  # of what the job writes
         self.queue: JobQueue | None = None
         self.ahead: deque[tuple[int, int]] = deque()  # tickets and numbers of what comes next
-        self.declined: list[
-            int
-        ] = []  # numbers of jobs that were called back, and not taken back yet
+        self.declined: list[int] = []  # numbers of jobs that the worker would not begin
         self.handed = 0  # the job that a submitting thread handed over last
         self.heard = 0  # the last of which the loop knows
         self.line: Line | None = None  # where a thread may wait for the answer
@@ -213,14 +211,10 @@ class Link:
         """
         numbers: list[int] = []
         if self.line is None:
-            ticket, number, ahead = self.ticket, self.number, self.ahead
             for frame in frames:
-                if frame.number != ticket or frame.kind not in _ANSWERS:
+                if frame.number != self.ticket or frame.kind not in _ANSWERS:
                     break
-                numbers.append(number)
-                ticket, number = ahead.popleft() if ahead else (0, 0)
-            self.ticket, self.number = ticket, number
-            self.tasks += len(numbers)
+                numbers.append(self.end_job())
         return numbers
 
     def end_job(self) -> int:

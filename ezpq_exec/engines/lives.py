@@ -13,15 +13,7 @@ from collections.abc import Sequence
 
 from .. import packing
 from ..errors import WorkerDied
-from ..reports import (
-    Finished,
-    FinishedInTurn,
-    Lost,
-    Ready,
-    Said,
-    Strayed,
-    Unstartable,
-)
+from ..reports import Finished, FinishedInTurn, Lost, Ready, Said, Strayed, Unstartable
 from . import obituary
 from .answers import outcome_of
 from .channel import Frame, Garbled, Kind, header
@@ -74,7 +66,7 @@ class Lives(Holding):
         together = len(frames) > 1 and link.ahead and not self._recycles
         numbers = link.end_in_turn(frames) if together else []
         if numbers:
-            outcomes = list(map(outcome_of, frames[: len(numbers)]))
+            outcomes = [outcome_of(frame) for frame in frames[: len(numbers)]]
             self._report(FinishedInTurn(link.slot, numbers, outcomes))
             self._stop_listening(link)
         for frame in frames[len(numbers) :]:
