@@ -19,13 +19,15 @@ from typing import Any
 import pytest
 
 from conftest import eventually
-from ezpq_exec import JobFuture, JobKilled, PriorityExecutor, State, Verdict, WorkerDied, packing
+from ezpq_exec import JobFuture, JobKilled, PriorityExecutor, State, Verdict, WorkerDied
 from ezpq_exec.condition import SharedCondition
 from ezpq_exec.engines.channel import SMALL, Kind, header
 from ezpq_exec.engines.jobqueue import JobQueue, Lookout
 from ezpq_exec.engines.line import Line
 from ezpq_exec.engines.page import Page
-from ezpq_exec.offers import Offers
+from ezpq_exec.jobs import Outcome
+from ezpq_exec.offers import Handover, Offers
+from ezpq_exec.resolver import Resolver
 from gates import PATIENCE, Gate, hold
 from workload import add, echo, fail, hold_and_return, say_and_return
 
@@ -161,19 +163,18 @@ def test_the_loop_may_resolve_what_a_thread_has_just_fetched(
     executor: PriorityExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have the same answer in their hands, and neither spoils it for the other."""
-    look, here = packing.is_quick, threading.get_ident()
+    resolve, here = Resolver.resolve_here, threading.get_ident()
     met: list[bool] = []
 
-    def look_slowly(packed: bytes) -> bool:
-        is_quick = look(packed)
+    def resolve_slowly(resolver: Resolver, record: Handover, outcome: Outcome) -> bool:
         if threading.get_ident() == here:
             for _ in range(3):  # the loop reads the record, settles the job, and sleeps again
                 executor.stats()
             met.append(True)
-        return is_quick
+        return resolve(resolver, record, outcome)
 
     executor.submit(abs, -1).result(PATIENCE)
-    monkeypatch.setattr(packing, "is_quick", look_slowly)
+    monkeypatch.setattr(Resolver, "resolve_here", resolve_slowly)
     results = [executor.submit(add, n, n).result(PATIENCE) for n in range(20)]
     assert results == [2 * n for n in range(20)]
     assert met
