@@ -212,6 +212,13 @@ class Census:
             ]
         return {kind: those for kind, those in new.items() if those}
 
+    def is_alone(self) -> bool:
+        """Whether there are no newcomers but what is garbage, and goes with this."""
+        if not self.newcomers():
+            return True
+        gc.collect()
+        return not self.newcomers()
+
 
 def _descriptors() -> dict[str, str]:
     found = {}
@@ -230,14 +237,7 @@ def census(_warm: None) -> Iterator[Census]:
     gc.freeze()  # what is left is garbage for no test: none need look through it again
     before = Census()
     yield before
-
-    def is_clean() -> bool:
-        if not before.newcomers():
-            return True
-        gc.collect()
-        return not before.newcomers()
-
-    if not eventually(is_clean):
+    if not eventually(before.is_alone):
         pytest.fail(f"left behind: {before.newcomers()}")
 
 

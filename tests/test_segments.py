@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from conftest import eventually
 from ezpq_exec import PriorityExecutor, WorkerDied
 from ezpq_exec.engines import depot
 from ezpq_exec.engines.mappings import Mode, view
-from ezpq_exec.engines.segments import HEAD, Pool
+from ezpq_exec.engines.segments import HEAD, Pool, Segment
 from gates import PATIENCE, Gate
 from programs import started
 from workload import add, echo
@@ -256,6 +257,51 @@ def test_a_segment_in_use_is_never_given_out() -> None:
     del seen, other
     assert pool.take(1000) is not None
     del first
+
+
+def test_what_comes_back_while_another_thread_sorts_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody may come by later to see to it."""
+    pool, close, met = Pool(4, MB, 4), os.close, threading.Event()
+    leases = [pool.take(8), pool.take(8)]
+    before = work.held()
+
+    def close_slowly(descriptor: int) -> None:
+        close(descriptor)
+        if leases and not met.is_set():
+            met.set()
+            thread = threading.Thread(target=leases.clear)
+            thread.start()
+            thread.join()
+
+    leases.pop()
+    monkeypatch.setattr(os, "close", close_slowly)
+    pool.rest()
+    assert met.is_set()
+    assert work.held() == (before[0], before[1] - 2)
+
+
+def test_what_a_finalizer_gives_back_in_the_midst_of_sorting_is_sorted_after_that() -> None:
+    """It may strike at any moment, and what it gives back is not taken from under its feet."""
+
+    class Measured(Segment):
+        @property
+        def size(self) -> int:
+            leases.clear()  # what a finalizer would do
+            return 2 * MB
+
+        @size.setter
+        def size(self, size: int) -> None:
+            """As its own."""
+
+    pool, before = Pool(1, MB, 4), work.held()
+    leases = [pool.take(8)]
+    pool.give_back(Measured(os.memfd_create("ezpq_exec-segment")))
+    assert not leases
+    assert work.held() == (before[0], before[1] + 1)  # the lease's, whose size is 0
+    pool.rest()
+    assert work.held() == before
 
 
 def test_more_than_two_gigabytes_travel() -> None:

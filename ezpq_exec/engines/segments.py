@@ -136,9 +136,12 @@ class Pool:
         self._returned: deque[Segment] = deque()  # by finalizers, which must wait for nothing
         self._kept: list[Segment] = []  # the last that came back is last
         self._rests = True  # segments that come back are not kept
+        self._is_due = False  # there may be something to sort
         # Guards _lent, _kept and the taking from _returned; re-entrant, for finalizers may take some.
         self._lock = threading.RLock()
-        self._is_busy = False  # in the midst of taking
+        self._is_busy = (
+            False  # somebody has the lock and is at these, whom a finalizer may interrupt
+        )
 
     def take(self, size: int) -> Lease | None:
         """A segment for `size` bytes; None if there is none to be had.
@@ -146,16 +149,19 @@ class Pool:
         Raises:
             OSError: there is no memory.
         """
-        with self._lock:
-            if self._is_busy:  # this is a finalizer, which interrupts another `take`
-                return None
-            self._is_busy = True
-            try:
-                segment = self._choose(size)
-            finally:
-                self._is_busy = False
-            if segment is None:
-                return None
+        try:
+            with self._lock:
+                if self._is_busy:  # this is a finalizer
+                    return None
+                self._is_busy = True
+                try:
+                    segment = self._choose(size)
+                finally:
+                    self._is_busy = False
+        finally:
+            self._sort_what_is_due()
+        if segment is None:
+            return None
         lease = Lease(segment, self.give_back)
         segment.clear()
         return lease
@@ -173,19 +179,29 @@ class Pool:
         """Nobody needs it here any more; its reader may. For finalizers, too."""
         self._returned.append(segment)
         del segment
-        # Else whoever has the lock sees to this now, or whoever has it next.
-        if self._lock.acquire(blocking=False):
-            try:
-                if not self._is_busy:
-                    self._sort()
-            finally:
-                self._lock.release()
+        self._is_due = True
+        self._sort_what_is_due()
 
     def rest(self) -> None:
         """Let go of all that is kept, and keep nothing until something is needed again."""
-        with self._lock:
-            self._rests = True
-            self._sort()
+        self._rests = True
+        self._is_due = True
+        self._sort_what_is_due()
+
+    def _sort_what_is_due(self) -> None:
+        """Sort, unless somebody is at it, who will look here again."""
+        while self._is_due and self._lock.acquire(blocking=False):
+            try:
+                if self._is_busy:
+                    return
+                self._is_busy = True
+                self._is_due = False  # first: more may come back meanwhile
+                try:
+                    self._sort()
+                finally:
+                    self._is_busy = False
+            finally:
+                self._lock.release()
 
     def _sort(self) -> None:
         kept = self._kept

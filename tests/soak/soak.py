@@ -195,7 +195,7 @@ def main() -> int:
         settled, kinds = soak.ledger.settled, dict(soak.ledger.kinds)
         del soak
         gc.collect()
-        if not eventually(lambda: not census.newcomers()):
+        if not eventually(census.is_alone):
             wrong.append(f"left behind: {census.newcomers()}")
         left = {name for name in set(os.listdir(SEGMENTS)) - segments if is_ours(name)}
         if left:
