@@ -79,7 +79,8 @@ class Resolver:
             if future is not None and self._resolve_at_once(job, future, outcome.value):
                 return
         is_slow = outcome.packed and not packing.is_quick(outcome.value)
-        if is_slow or outcome.output is not None:
+        # What a job in a lane came to may be there. Those that it has skipped come after it.
+        if is_slow or outcome.output is not None or outcome.verdict is Verdict.SKIPPED:
             self._decoder.send(functools.partial(self._resolve_there, job, outcome))
             return
         # The outcome stays as it is: a thread that has fetched it may be at it, too.
