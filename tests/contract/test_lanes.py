@@ -199,7 +199,8 @@ def test_a_skipped_job_is_told_after_its_predecessor(make_executor: Maker, gate:
     gate.heard()
     eventually(lambda: executor.stats().settled[Verdict.SKIPPED] == 2)
     executor.stats()  # a turn of the loop later
-    assert not any(job.done() for job in (bad, *after))
+    assert not bad.done()
+    assert not any(job.done() for job in after)
     seen: list[bool] = []
     for job in after:
         job.add_listener(lambda _: seen.append(bad.done()))
