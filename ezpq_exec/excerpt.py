@@ -7,6 +7,7 @@ or file can show.
 from __future__ import annotations
 
 import reprlib
+from typing import Any
 
 __all__ = ["excerpt", "printable", "shown"]
 
@@ -50,8 +51,19 @@ def printable(text: str, length: int) -> str:
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
+class _Brief(reprlib.Repr):
+    """Looks at no more values than the text has room for, however they are nested."""
+
+    left = 0
+
+    def repr1(self, x: Any, level: int) -> str:
+        self.left -= 1
+        return "…" if self.left < 0 else super().repr1(x, level)
+
+
 def _brief(length: int) -> reprlib.Repr:
-    brief = reprlib.Repr()
+    brief = _Brief()
+    brief.left = length + 1  # each value takes a character at least, be it a bracket
     brief.maxstring = brief.maxother = length + 8
     brief.maxlist = brief.maxtuple = brief.maxdict = brief.maxset = length
     brief.maxfrozenset = brief.maxdeque = brief.maxarray = length

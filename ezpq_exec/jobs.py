@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .excerpt import shown
 from .naming import function_name
 from .options import Options
 
@@ -191,6 +192,11 @@ class JobInfo:
     exception: BaseException | None
     stdout: str | None = None
     stderr: str | None = None
+
+    def __repr__(self) -> str:
+        """All of it, with no more than the beginning of what is long, even if an argument's `repr` raises."""
+        plain = (f"{field.name}={shown(getattr(self, field.name))}" for field in fields(self))
+        return f"{type(self).__name__}({', '.join(plain)})"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as a plain dict, with `state` and `verdict` as strings and the function's name.

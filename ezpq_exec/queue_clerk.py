@@ -101,8 +101,8 @@ class Clerk:
     def _see_to(self, record: Record, future: JobFuture[Any]) -> None:
         if record.processed is not None:  # it was asked for twice, because of a Ctrl-C
             return
-        if record.lane is not None and self._is_too_early(record, future):
-            return
+        if record.lane is not None and not future.cancelled():
+            self._explain(record, future.exception())
         verdict = None
         try:
             verdict = record.close(future)
@@ -119,7 +119,8 @@ class Clerk:
             log.debug("Completed job: '%s'", record.id)
             self._ledger.complete(record, future.priority)
         if record.lane is not None:
-            self._leave_lane(record, future, ran=verdict not in _NEVER_RAN)
+            failed = verdict is not Verdict.RETURNED and verdict not in _NEVER_RAN
+            self._leave_lane(record, failed=failed)
         if not self._ledger.pending:
             self._when_idle()
 
@@ -148,24 +149,13 @@ class Clerk:
             log.error("%d jobs are not in the log %r, which goes on now", self._lost, job_log.path)
             self._lost = 0
 
-    def _is_too_early(self, record: Record, future: JobFuture[Any]) -> bool:
-        """Whether it was skipped because of a job that is not seen to yet; then it waits for that.
+    def _explain(self, record: Record, error: BaseException | None) -> None:
+        """Say of a job that was skipped why. What it was skipped for is told before, and seen to."""
+        if isinstance(error, LaneStopped):
+            end = self._lanes[record.lane]
+            record.skipped(end.failed, end.exitcode)
 
-        The outcome of the failed job may arrive later than the news that this one was skipped.
-        """
-        if future.cancelled():
-            return False
-        error = future.exception()
-        if not isinstance(error, LaneStopped):
-            return False
-        end = self._lanes[record.lane]
-        if end.number != error.first:
-            end.held.append((record, future))
-            return True
-        record.skipped(end.job, end.exitcode)
-        return False
-
-    def _leave_lane(self, record: Record, future: JobFuture[Any], *, ran: bool) -> None:
+    def _leave_lane(self, record: Record, *, failed: bool) -> None:
         with self._lock:
             end = self._lanes.get(record.lane)
             if end is None:
@@ -173,24 +163,18 @@ class Clerk:
             end.jobs -= 1
             if not end.jobs:
                 del self._lanes[record.lane]
-        if not ran:
-            return
-        end.number, end.job, end.exitcode = future.info.id, record.id, record.exitcode
-        held, end.held = end.held, []
-        for other in held:
-            self._see_to(*other)
+        if failed:
+            end.failed, end.exitcode = record.id, record.exitcode
 
 
 class _LaneEnd:
-    """The latest job of a lane that has ended, and how many there are that have not."""
+    """The latest job of a lane that has failed, and how many there are that have not ended."""
 
-    __slots__ = ("exitcode", "held", "job", "jobs", "number")
+    __slots__ = ("exitcode", "failed", "jobs")
 
     def __init__(self) -> None:
         self.jobs = 0
-        self.held: list[tuple[Record, JobFuture[Any]]] = []  # skipped for one that is to come
-        self.number: int | None = None  # the executor's
-        self.job: int | None = None
+        self.failed: int | None = None
         self.exitcode: int | None = None
 
 

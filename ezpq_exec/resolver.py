@@ -83,7 +83,9 @@ class Resolver:
             is_slow = value is packing.LATER
         else:
             is_slow = outcome.packed and not packing.is_quick(outcome.value)
-        if is_slow or outcome.output is not None:
+        # Whatever fails in a lane goes there, so that jobs that were skipped are told after the cause.
+        fails_in_lane = outcome.verdict is not Verdict.RETURNED and job.options.lane is not None
+        if is_slow or outcome.output is not None or fails_in_lane:
             self._decoder.send(functools.partial(self._resolve_there, job, outcome))
             return
         # The outcome stays as it is: a thread that has fetched it may be at it, too.

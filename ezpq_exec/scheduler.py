@@ -200,7 +200,7 @@ class Scheduler(Overview):
             self.workers["retired"] += 1
             self.await_worker(slot, now)
         after = self.follow_up(slot, now) or self.spread()
-        return [*after, *self.make_way(job), *concluded]
+        return [*concluded, *after, *self.make_way(job)]  # it is the cause of those it has skipped
 
     def finished_in_turn(
         self, index: int, numbers: list[int], outcomes: list[Outcome], now: float

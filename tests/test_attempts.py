@@ -110,7 +110,7 @@ def test_closing_waits_for_undecided_jobs() -> None:
     assert isinstance(unpack, Unpack)
     unpack.outcome.packed = False
     assert runs(rig.scheduler.unpacked(job, unpack.outcome, rig.now)) == [job]
-    assert [type(command) for command in rig.end(job)] == [Close, Settle]
+    assert [type(command) for command in rig.end(job)] == [Settle, Close]
 
 
 def test_a_lane_waits_while_its_job_is_undecided() -> None:

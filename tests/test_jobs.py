@@ -333,6 +333,44 @@ def test_to_dict_is_plain() -> None:
     assert told(make()).to_dict()["verdict"] is None
 
 
+class Mute:
+    """Something that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    def __call__(self) -> None:
+        """Something to run."""
+
+
+def test_an_info_shows_what_can_be_shown() -> None:
+    """A function and arguments whose `repr` raises keep nobody from seeing the rest."""
+    job = Job(3, Call(Mute(), (7, Mute()), {"k": Mute()}), Options(lane=Mute()), b"", 100.0)
+    text = repr(told(job, exception=ValueError(Mute())))
+    assert text.startswith("JobInfo(id=3, name='Mute', function=<Mute instance at ")
+    assert "args=(7, <Mute instance at " in text
+    assert "state=<State.WAITING: 'waiting'>" in text
+    assert text.endswith("stdout=None, stderr=None)")
+
+
+def test_an_info_of_a_large_job_is_short() -> None:
+    """Of large arguments the beginning is shown, and no more than that is looked at."""
+    looked = []
+
+    class Leaf:
+        def __repr__(self) -> str:
+            looked.append(self)
+            return "x"
+
+    nest: list[Any] = [Leaf()] * 100
+    for _ in range(4):
+        nest = [nest] * 100  # in all, 10,000,000,000 of them
+    text = repr(told(Job(3, Call(len, (nest, "y" * 10**6), {}), Options(), b"", 100.0)))
+    assert "[x, x, x" in text
+    assert len(text) < 2000
+    assert len(looked) < 300
+
+
 def test_info_is_frozen() -> None:
     """What was told stays as it was."""
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from contenders import CONTENDERS
 from report import Results, floors, table
-from trials import DEEP, NEEDS, ROWS, TRIALS, WORKERS, Scale
+from trials import NEEDS, ROWS, TRIALS, WORKERS, Scale
 
 PATIENCE = 120.0  # seconds that a trial may take
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,16 +84,15 @@ def _arguments() -> argparse.Namespace:
 def _run(present: list[str], trials: set[str], scale: Scale) -> Results:
     """All the rounds."""
     results = Results(defaultdict(list), {})
-    for number in range(scale.rounds):
-        for trial in (trial for trial in TRIALS if trial in trials):
-            if trial in DEEP and number >= scale.deep_rounds:
-                continue
+    rounds = {trial: scale.rounds_of(trial) for trial in TRIALS if trial in trials}
+    for number in range(max(rounds.values())):
+        for trial in (trial for trial, count in rounds.items() if number < count):
             turn = number % len(present)
             for name in present[turn:] + present[:turn]:
                 if not getattr(CONTENDERS[name], NEEDS.get(trial, "futures")):
                     continue
                 if (name, trial) not in results.failures:
-                    _show(f"round {number + 1} of {scale.rounds}: {trial}, {name}")
+                    _show(f"round {number + 1} of {rounds[trial]}: {trial}, {name}")
                     _measure(name, trial, scale, results)
     _show("")
     return results

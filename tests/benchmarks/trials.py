@@ -25,7 +25,7 @@ import standing
 import tasks
 from contenders import Contender
 
-__all__ = ["DEEP", "NEEDS", "ROWS", "TRIALS", "Figures", "Row", "Scale", "Trial"]
+__all__ = ["NEEDS", "ROWS", "TRIALS", "Figures", "Row", "Scale", "Trial"]
 
 Figures: TypeAlias = dict[str, list[float]]
 
@@ -41,7 +41,8 @@ class Scale:
 
     Attributes:
         rounds: trials of each kind and contender.
-        deep_rounds: the same, for the trial with many waiting jobs.
+        deep_rounds: the same, for those that take long.
+        frequent_rounds: the same, for those of which one contender's figure varies by a factor of three.
         burst: no-op jobs that are submitted together.
         burst_time: seconds that bursts go on for, at least.
         trips: jobs submitted one at a time.
@@ -53,6 +54,7 @@ class Scale:
 
     rounds: int = 5
     deep_rounds: int = 2
+    frequent_rounds: int = 11
     burst: int = 3_000
     burst_time: float = 0.3
     trips: int = 1_000
@@ -61,10 +63,16 @@ class Scale:
     tiny: int = 1_000_000
     idle: float = 10.0
 
+    def rounds_of(self, trial: str) -> int:
+        """How many rounds that trial is part of."""
+        if trial in DEEP:
+            return self.deep_rounds
+        return self.frequent_rounds if trial in FREQUENT else self.rounds
+
     @staticmethod
     def quick() -> Scale:
         """Enough to see the order of magnitude."""
-        few = Scale(2, 1, burst=1_000, burst_time=0.1, trips=200, timeouts=4)
+        few = Scale(2, 1, 2, burst=1_000, burst_time=0.1, trips=200, timeouts=4)
         return replace(few, waiting=20_000, tiny=100_000, idle=2.0)
 
 
@@ -345,6 +353,7 @@ NEEDS = {
     "tiny": "maps",
 }
 DEEP = {"waiting", "tiny", "idle"}  # trials that take long
+FREQUENT = {"importable", "mapped"}  # `multiprocessing.Pool.imap` is now quick, now slow
 
 
 @dataclass(frozen=True)

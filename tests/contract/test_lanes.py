@@ -7,7 +7,6 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable
-from concurrent.futures import wait
 from typing import Any
 
 import pytest
@@ -15,7 +14,16 @@ import pytest
 from conftest import Maker, eventually
 from ezpq_exec import JobFuture, LaneStopped, PriorityExecutor, Verdict
 from gates import PATIENCE, Gate, hold, say
-from workload import WillNotPickle, add, die, echo, fail, forever, hold_and_fail
+from workload import (
+    HoldsWhenUnpickled,
+    WillNotPickle,
+    add,
+    die,
+    echo,
+    fail,
+    forever,
+    hold_and_fail,
+)
 
 
 def test_jobs_of_a_lane_run_one_after_another(make_executor: Maker, gate: Gate) -> None:
@@ -98,7 +106,7 @@ def stopped(
         assert after.result() == 2
         return None
     assert isinstance(error, LaneStopped)
-    wait([bad], PATIENCE)  # what it raised may have been told after that
+    assert bad.done()  # nobody hears of a consequence before its cause
     assert error.predecessor == bad.info.id
     assert error.predecessor_name == bad.info.name
     assert bad.info.verdict is not None
@@ -179,6 +187,27 @@ def test_a_job_whose_predecessor_was_killed_is_not_run(make_executor: Maker, gat
     error = after.exception(PATIENCE)
     assert isinstance(error, LaneStopped)
     assert error.verdict == "killed"
+
+
+@pytest.mark.needs("isolates")
+def test_a_skipped_job_is_told_after_its_predecessor(make_executor: Maker, gate: Gate) -> None:
+    """Whoever hears that it was skipped finds the cause, even if that takes long to be unpickled."""
+    executor = make_executor(2)
+    lane = executor.options(lane="a", stop_on_lane_error=True)
+    bad = lane.submit(fail, HoldsWhenUnpickled, gate.path)
+    after = [lane.submit(add, 1, 1) for _ in range(2)]
+    gate.heard()
+    eventually(lambda: executor.stats().settled[Verdict.SKIPPED] == 2)
+    executor.stats()  # a turn of the loop later
+    assert not bad.done()
+    assert not any(job.done() for job in after)
+    seen: list[bool] = []
+    for job in after:
+        job.add_listener(lambda _: seen.append(bad.done()))
+    gate.open()
+    assert isinstance(bad.exception(PATIENCE), HoldsWhenUnpickled)
+    assert all(isinstance(job.exception(PATIENCE), LaneStopped) for job in after)
+    assert seen == [True, True]
 
 
 def test_all_behind_a_failure_are_skipped_but_those_that_do_not_mind(
