@@ -9,11 +9,14 @@ import subprocess
 import sys
 import weakref
 from array import array
+from pathlib import Path
 
 import pytest
 
 from ezpq_exec import PriorityExecutor
 from gates import PATIENCE
+from outputwork import print_and_leave
+from payloadwork import limit_descriptors
 
 PROGRAM = """
 import os
@@ -48,6 +51,23 @@ def test_lines_are_kept_though_the_process_held_them_back() -> None:
 
 def refuse(*_: object) -> None:
     raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")
+@pytest.mark.parametrize("left", range(4))
+def test_a_worker_without_descriptors_makes_way_for_one_that_can_capture(
+    left: int, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The job runs once, there; its output is its own, that of others is not, and nothing else is said."""
+    trace = tmp_path / "trace"
+    with PriorityExecutor(1) as executor:
+        spoilt = executor.submit(os.getpid).result(PATIENCE)
+        executor.submit(limit_descriptors, left).result(PATIENCE)
+        job = executor.options(capture=True).submit(print_and_leave, "kept", str(trace))
+        assert job.result(PATIENCE) != spoilt
+        executor.submit(print, "loose").result(PATIENCE)
+    assert (job.info.stdout, trace.read_text()) == ("kept\n", "kept")
+    assert capfd.readouterr() == ("loose\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is captured")

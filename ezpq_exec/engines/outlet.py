@@ -6,6 +6,7 @@ The descriptors themselves are redirected: so is what C code and other processes
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -28,10 +29,17 @@ class Outlet:
         self._was_by_line = False
 
     def turn(self, sock: socket.socket) -> None:
-        """Redirect them to the files whose descriptors come by `sock`."""
+        """Redirect them to the files whose descriptors come by `sock`.
+
+        Raises:
+            OSError, ImportError: there are too few descriptors left here, or the parent is gone. Then
+                the process is good for nothing more, since some may be redirected.
+        """
         if sys.platform == "win32":
             raise NotImplementedError("descriptors do not travel here")
         _, received, _, _ = socket.recv_fds(sock, 1, len(_STREAMS))
+        if len(received) < len(_STREAMS):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         files = [_copy(file) for file in received]
         for file in received:  # first, since one may have the number 1 or 2, if a job closed that
             os.close(file)
@@ -40,8 +48,10 @@ class Outlet:
         for target, file in zip(_STREAMS, files, strict=True):
             try:
                 self._kept.append(_copy(target))
-            except OSError:  # a job has closed it
-                self._kept.append(None)
+            except OSError as failure:
+                if failure.errno != errno.EBADF:
+                    raise
+                self._kept.append(None)  # a job has closed it
             os.dup2(file, target)
             os.close(file)
         # By line, since what is in this process's memory is lost when it is killed.

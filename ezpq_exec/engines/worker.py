@@ -137,7 +137,10 @@ def _messages(
         elif frame.kind == Kind.PARCEL and counter is not None:
             yield from counter.next()
         elif frame.kind == Kind.CAPTURE:
-            outlet.turn(wire.sock)
+            try:
+                outlet.turn(wire.sock)
+            except (OSError, ImportError):
+                return  # jobs have left too few descriptors: the next one goes to a fresh worker
         else:
             yield frame
         del frame
