@@ -74,11 +74,15 @@ class Resolver:
 
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
-        if outcome.packed and outcome.verdict is Verdict.RETURNED and outcome.output is None:
-            future = job.future
-            if future is not None and self._resolve_at_once(job, future, outcome.value):
+        future = job.future
+        is_plain = outcome.packed and outcome.verdict is Verdict.RETURNED and outcome.output is None
+        if is_plain and future is not None and future.is_unseen:
+            value = _at_once(outcome.value)
+            if value is not packing.LATER and self._resolve_unseen(job, future, value):
                 return
-        is_slow = outcome.packed and not packing.is_quick(outcome.value)
+            is_slow = value is packing.LATER
+        else:
+            is_slow = outcome.packed and not packing.is_quick(outcome.value)
         # Whatever fails in a lane goes there, so that jobs that were skipped are told after the cause.
         fails_in_lane = outcome.verdict is not Verdict.RETURNED and job.options.lane is not None
         if is_slow or outcome.output is not None or fails_in_lane:
@@ -87,16 +91,8 @@ class Resolver:
         # The outcome stays as it is: a thread that has fetched it may be at it, too.
         self._resolve(job, outcome)
 
-    def _resolve_at_once(self, job: Job, future: JobFuture[Any], packed: Any) -> bool:
-        """As `_resolve`, where nobody has asked after the job; False, and nothing done, elsewhere."""
-        if not future.is_unseen:
-            return False
-        try:
-            value = packing.unpack_at_once(packed)
-        except Exception:  # too deep, say: then its future is to raise that
-            return False
-        if value is packing.LATER:
-            return False
+    def _resolve_unseen(self, job: Job, future: JobFuture[Any], value: Any) -> bool:
+        """As `_resolve`, unless somebody has asked after the job; then False, and nothing is done."""
         job.payload = None
         if self._places is not None:
             self._places.give_back(job.number)
@@ -188,6 +184,14 @@ class Resolver:
             return packing.unpack_error(outcome.value), outcome.verdict
         except BaseException as failure:  # a user's class, which may raise what it likes
             return failure, Verdict.RAISED
+
+
+def _at_once(packed: Any) -> Any:
+    """What is packed, if that takes no time and can be unpacked (it may be too deep); else `LATER`."""
+    try:
+        return packing.unpack_at_once(packed)
+    except Exception:  # it is unpacked again, by who tells of the failure
+        return packing.LATER
 
 
 def _after(earlier: BaseException | None, error: BaseException) -> BaseException:

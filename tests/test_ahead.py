@@ -254,6 +254,18 @@ def test_a_worker_that_cannot_be_given_its_orders_again_is_given_up(
     assert rig.link.forced == (1, None)
 
 
+def test_nor_is_one_kept_that_cannot_be_given_its_job_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job counts as begun there, and would never end."""
+    rig.put(2)
+    rig.ahead.send()
+    monkeypatch.setattr(rig.queue, "send", lambda message: False)
+    assert recall(rig.link) == [20]
+    assert rig.places == [1]
+    assert rig.link.forced == (1, None)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_each_job_is_begun_or_had_back_in_order_however_both_sides_race(
     page: Page, seed: int

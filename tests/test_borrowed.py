@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -934,6 +935,55 @@ def test_an_errand_runs_once_at_most() -> None:
     other = Errand(Call(add, (1, 1), {}))
     assert other.withdraw()
     assert other() is None
+
+
+def withdrawn_while_copied(errand: Errand, step: int) -> tuple[bool, bool]:
+    """Withdraw it before one of the steps of copying it: was that certain, and was it copied?"""
+    lines = 0
+    certain = False
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines, certain
+        if frame.f_code is Errand.__reduce__.__code__ and event == "line":
+            lines += 1
+            if lines == step:
+                certain = errand.withdraw()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        copy.copy(errand)
+    except pickle.PicklingError:
+        return certain, False
+    finally:
+        sys.settrace(before)
+    return certain, True
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_an_errand_that_is_withdrawn_while_it_is_copied_is_copied_or_known_never_to_run(
+    step: int,
+) -> None:
+    """Whatever both sides see, one of them knows. If it is the one that copies, the job is lent again."""
+    loan = Loan(Place(0), 1, Call(add, (1, 1), {}))
+    errand = loan.errand
+    assert errand is not None
+    loan.place.admit(loan, ahead=True)
+    loan.claim()
+    certain, copied = withdrawn_while_copied(errand, step)
+    assert [certain, copied, errand.was_refused and not certain].count(True) == 1
+    if certain or copied:
+        return
+    bundle = Bundle([loan])
+    bundle.members = [loan]
+    bundle.lender = Lender(AtOnce())
+    bundle.future = Future()
+    bundle.future.set_exception(pickle.PicklingError("as a pool of processes has it"))
+    lending: Any = SimpleNamespace(board=None, bundles={bundle})
+    reports = Returns(lending, lambda _: None).unload(Landed(bundle, 1.0))
+    assert reports == [Strayed(0, 1, None)]
+    assert loan.take_back(None)
 
 
 class Far(ByHand):

@@ -277,6 +277,15 @@ def test_extensions_are_not_quick(extension: None) -> None:
     assert not is_quick(pickle.dumps([Point(1)], 5))
 
 
+@pytest.mark.parametrize("form", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("padding", [0, 10 * FEW])
+def test_a_name_is_seen_wherever_it_is_and_however_it_comes(form: Any, padding: int) -> None:
+    """In a short pickle and in a long one, at its end, in whatever kind of buffer it was read."""
+    text = "x" * padding
+    assert is_quick(form(pack([text, 1])))
+    assert not is_quick(form(pack([text, Point])))
+
+
 def test_much_is_not_quick() -> None:
     """What takes its time to unpack is not called quick, however harmless."""
     assert is_quick(pack(b"x" * (QUICK_SIZE - 100)))

@@ -71,7 +71,8 @@ def recall(link: Link) -> list[int]:
     left = [place for place in places if place[0] not in calls]
     if not left:  # the first was only slow to be taken
         call = calls[link.ticket]
-        queue.send(header(link.ticket, Kind.CALL, call) + call)
+        if not queue.send(header(link.ticket, Kind.CALL, call) + call):
+            link.kill_keeper()  # the same
         left = places[:1]
     elif len(left) > 1 and left[-1][0] > link.page.claimed:
         last = max(bundles.call_back(link.page, left[-1][0]), left[0][0])

@@ -49,16 +49,23 @@ class Answer(NamedTuple):
 
 
 class Errand:
-    """A call that the lender runs once at most, in this process or, as a copy, in another."""
+    """A call that the lender runs once at most, in this process or, as a copy, in another.
 
-    __slots__ = ("_call", "_claims", "_copied", "began", "owner")
+    Attributes:
+        began: when it began here, in monotonic seconds.
+        owner: whose it is.
+        was_refused: it was withdrawn just as it was to be copied, so it was not.
+    """
+
+    __slots__ = ("_call", "_claims", "_copied", "began", "owner", "was_refused")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._claims = [None]  # whoever pops this item decides whether the errand runs
         self._copied = False
-        self.began: float | None = None  # here, in monotonic seconds
-        self.owner: object = None  # whose it is
+        self.began: float | None = None
+        self.owner: object = None
+        self.was_refused = False
 
     def __repr__(self) -> str:
         return "<Errand>"  # without the user's objects, whose own may fail
@@ -82,6 +89,7 @@ class Errand:
     def __reduce__(self) -> tuple[Any, ...]:
         self._copied = True
         if not self._claims:
+            self.was_refused = True
             raise pickle.PicklingError("this errand was withdrawn")
         function, args, kwargs = self._call
         return Copy, (function, args, dict(kwargs))

@@ -137,6 +137,11 @@ class Loan:
             return board.has_begun(self.ticket)
         return self.errand is not None and self.errand.began is not None
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether it could not be carried because it was being taken back, so that it never begins."""
+        return self.errand is not None and self.errand.was_refused
+
     def is_unbegun(self, known: bool, board: Board | None) -> bool:
         """Whether it is certain that the job did not begin, and now that it never will.
 
@@ -145,7 +150,8 @@ class Loan:
         if self.ticket is not None and board is not None:
             return board.take_back(self.ticket) or known
         if self.errand is not None:
-            return self.errand.withdraw() or (known and self.errand.began is None)
+            errand = self.errand
+            return errand.withdraw() or errand.was_refused or (known and errand.began is None)
         return known
 
     def failed(self, cause: BaseException, seen: float) -> Outcome:

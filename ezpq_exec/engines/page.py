@@ -23,7 +23,7 @@ _STARTED, _DEADLINE = 3, 4  # of the floats: monotonic seconds
 _DIRECT = 5  # of the integers: the ticket whose answer is to go by the queue
 _LIMITED, _LIMIT = 6, 7  # of the integers: a ticket, and its bytes
 _WEIGHED = 8  # of the floats: monotonic seconds, 0 for never
-_CLAIMED, _CALLED_BACK = 9, 10  # of the integers: tickets
+_CLAIMED, _CALLED_BACK, _DECLINED = 9, 10, 11  # of the integers: tickets
 
 
 class Page:
@@ -111,6 +111,10 @@ class Page:
         """The last job that is called back."""
         return self._integers[_CALLED_BACK]
 
+    def decline(self, ticket: int) -> None:
+        """The worker will not begin that job, which was called back, nor any before it."""
+        self._integers[_DECLINED] = ticket
+
     def condemn(self, ticket: int) -> None:
         """The keeper is about to kill the worker for this job; 0: it is not, after all."""
         self._integers[_CONDEMNED] = ticket
@@ -136,9 +140,11 @@ class Page:
         return self._integers[_BEGUN]
 
     def has_ended(self, ticket: int) -> bool:
-        """Whether that job has been begun, and runs no more; its worker may be at a later one."""
+        """Whether its worker is done with that job: it has run it, or declined it, and may be at a later one."""
         last = self._integers[_BEGUN]
-        return last > ticket or (last == ticket and self._integers[_RUNNING] != ticket)
+        if last > ticket or self._integers[_DECLINED] >= ticket:
+            return True
+        return last == ticket and self._integers[_RUNNING] != ticket
 
     def begun(self, ticket: int) -> float | None:
         """When that job began, if it was the last that did (monotonic seconds)."""

@@ -221,8 +221,9 @@ class Returns:
         board = self._lending.board
         broken = lender is not None and lender.fault is not None
         if not broken and not isinstance(cause, CancelledError):
-            if len(self._mates(loan)) > 1 and loan.is_unbegun(refused, board):
-                return self._undone(loan)  # another job of the same call was at fault
+            is_anothers = len(self._mates(loan)) > 1 and loan.is_unbegun(refused, board)
+            if is_anothers or loan.was_refused:  # it is no fault of this job's
+                return self._undone(loan)
             return Finished(slot, loan.number, loan.failed(cause, seen))
         begun = None if loan.is_unbegun(refused, board) else loan.handed
         loss = Loss(begun=begun, ended=seen, cause=cause)

@@ -3,8 +3,8 @@
 A job may end just when it is to be killed. The keeper first condemns the job, on the page; then it
 takes a stack dump, which gives the worker time to see that; then it looks whether the job still
 runs. When a job ends, the worker first looks whether that job is condemned. If so, it waits for its
-death; if not, it says on the page that nothing runs. So a job that is killed has not answered, and
-the worker is never killed for a job that has.
+death; if not, it says on the page that nothing runs. It does the same before it declines a job. So a
+job that is killed has not answered, and the worker is never killed for a job that has.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def _messages(
         if frame.kind == Kind.BUNDLE and page is not None:
             jobs = jobs_in(frame.body)
             began = time.monotonic()
-            yield from claimed(jobs, page, partial(_decline, wire))
+            yield from claimed(jobs, page, partial(_decline, wire, page))
             is_brisk = time.monotonic() < began + BRISK * len(jobs)
         elif frame.kind == Kind.CALL:
             began = time.monotonic()
@@ -146,8 +146,15 @@ def _messages(
         del frame
 
 
-def _decline(wire: Wire, ticket: int) -> None:
-    """Tell the parent that a job was called back; if it is gone, that will be noticed soon."""
+def _decline(wire: Wire, page: Page, ticket: int) -> None:
+    """Tell the parent that a job was called back; if it is gone, that will be noticed soon.
+
+    The parent may have ordered its kill meanwhile. As with a job that has ended, either the worker
+    dies for it, and says nothing, or it does not.
+    """
+    if page.condemned == ticket:
+        _await_death()
+    page.decline(ticket)
     wire.answer(header(ticket, Kind.DECLINED, b""))
 
 
