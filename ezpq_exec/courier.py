@@ -33,7 +33,7 @@ class Courier:
                 self._errands.put(errand)  # first: Ctrl-C may come while the thread begins
                 if self._has_thread():
                     return
-                errand = self._errands.get()  # or another's, that came in the midst of this
+                errand = self._errands.get() or errand  # or one that came in the midst of this
         _do(errand)
 
     def _has_thread(self) -> bool:
