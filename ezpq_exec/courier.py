@@ -29,22 +29,28 @@ class Courier:
     def send(self, errand: Callable[[], object]) -> None:
         """Have `errand` called on the thread; or here, if the courier is closed or cannot have one."""
         with self._lock:
-            if not self._closed and self._has_thread():
-                self._errands.put(errand)
-                return
+            if not self._closed:
+                self._errands.put(errand)  # first: Ctrl-C may come while the thread begins
+                if self._has_thread():
+                    return
+                errand = self._errands.get() or errand  # or one that came in the midst of this
         _do(errand)
 
     def _has_thread(self) -> bool:
         """Whether there is a thread now. If none can be started, errands are done by the caller."""
         if self._thread is None:
-            thread = threading.Thread(target=_work, args=(self._errands, self._ended))
+            self._thread = thread = threading.Thread(
+                target=_work, args=(self._errands, self._ended)
+            )
             thread.name = self._name
             try:
                 thread.start()
-            except RuntimeError:
-                return False
-            self._thread = thread
-        return True
+            except BaseException as failure:
+                if thread not in threading.enumerate():  # else Ctrl-C has come while it began
+                    self._thread = None
+                if not isinstance(failure, RuntimeError):
+                    raise
+        return self._thread is not None
 
     @property
     def is_held(self) -> bool:

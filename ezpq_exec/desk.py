@@ -32,9 +32,9 @@ class Desk(Loop):
     """A loop, with what any thread may ask of it. The interpreter does not exit before it ends."""
 
     def __init__(self, engine: Engine, scheduler: Scheduler, places: Places | None = None) -> None:
-        super().__init__(engine, scheduler, places=places)
         self._is_submitting = False  # the gate's lock guards this and the next
         self._put_off: list[Callable[[float], list[Command]]] = []
+        super().__init__(engine, scheduler, places)
         exits.register(self)
 
     def ask(

@@ -61,13 +61,7 @@ _log = logging.getLogger("ezpq_exec")
 class Loop:
     """Runs an executor. It has no reference to the executor, which can thus be dropped and collected."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        scheduler: Scheduler,
-        name: str = "ezpq_exec",
-        places: Places | None = None,
-    ) -> None:
+    def __init__(self, engine: Engine, scheduler: Scheduler, places: Places | None = None) -> None:
         self._engine = engine
         self._scheduler = scheduler
         self._mail: Mailbox[Job | tuple[Any, ...]] = Mailbox(engine.wake)  # a job is submitted
@@ -75,9 +69,9 @@ class Loop:
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
-        self._resolver = Resolver(name, partial(self.post, scheduler.recounted), places)
+        self._resolver = Resolver("ezpq_exec", partial(self.post, scheduler.recounted), places)
         self._settling = Settling(self._resolver.settle)
-        self._listener = LogListener(f"{name}-logs", engine.hear, self.post)
+        self._listener = LogListener("ezpq_exec-logs", engine.hear, self.post)
         self._hearing = Hearing(scheduler, self._listener)
         self._questions: set[Question[Any]] = set()  # to which there is no answer yet
         self._done = False
@@ -85,8 +79,12 @@ class Loop:
         # Set at its end, and awaited before the thread is joined: if Ctrl-C interrupts a `join`,
         # CPython up to 3.12 takes the thread for ended.
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"{name}-loop")
-        self._thread.start()
+        self._thread = threading.Thread(target=self._run, name="ezpq_exec-loop")
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C, while it began: it ends, since nobody will ever have it
+            self.post(scheduler.close)
+            raise
 
     # From other threads ---------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from .base import Setup
 from .channel import SMALL, Kind, header
 from .depot import Depot
 from .link import Link
+from .messages import Word
 from .pickling import PicklingEngine
 from .switchboard import Switchboard
 
@@ -65,7 +66,7 @@ class Holding(PicklingEngine):
         self._stop_listening(link)
         link.part()
 
-    def _dismiss(self, link: Link, order: str) -> None:
+    def _dismiss(self, link: Link, order: Word) -> None:
         """Let it go: when its worker has left by itself ("retire"), or at once ("end")."""
         del self._links[link.slot]
         self._leaving.add(link)

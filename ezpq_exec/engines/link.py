@@ -23,7 +23,7 @@ from .capture import Capture
 from .channel import Channel, Frame, Kind
 from .jobqueue import JobQueue, Lookout
 from .line import Line
-from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn
+from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn, Word
 from .page import Page
 from .parcels import Parcel
 from .wear import outgrown
@@ -110,7 +110,7 @@ class Link:
             self.root = roots.shared(instead_of=self.root)
             self.root.request_keeper(name, control, tombstone, page)
 
-    def order(self, what: str, ticket: int = 0, reason: str = "") -> None:
+    def order(self, what: Word, ticket: int = 0, reason: str = "") -> None:
         """Tell the keeper something; in vain if it is gone."""
         try:
             self.control.send(pickle.dumps(tuple(Order(what, ticket, reason, self.pid))))

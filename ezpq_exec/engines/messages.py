@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-__all__ = ["MESSAGE_SIZE", "Born", "Died", "Dumped", "Order", "Unborn"]
+__all__ = ["MESSAGE_SIZE", "Born", "Died", "Dumped", "Order", "Unborn", "Word"]
 
 MESSAGE_SIZE = 128 * 1024  # bytes; a stack dump is the longest part
+
+Word = Literal["kill", "terminate", "dump", "renew", "fork", "retire", "end"]  # see `Order`
 
 
 class Born(NamedTuple):
@@ -60,7 +62,7 @@ class Order(NamedTuple):
     and the next one be up, which they do not concern.
     """
 
-    what: str
+    what: Word
     ticket: int = 0
     reason: str = ""
     pid: int | None = None

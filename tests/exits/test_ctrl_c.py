@@ -205,6 +205,37 @@ with executor() as ex:
         assert program.ends() == -signal.SIGINT
 
 
+@pytest.mark.parametrize("engine", ["processes", "threads", "spawned"])
+@pytest.mark.parametrize("name", ["ezpq_exec-loop", "ezpq_exec-callbacks"])
+def test_ctrl_c_while_a_thread_begins(name: str, engine: str, gate: Gate, tmp_path: Path) -> None:
+    """Whoever starts one waits for it a little. It is left to nobody, and no callback is lost."""
+    code = f"""
+start = threading.Thread.start
+
+def struck(thread):
+    start(thread)
+    if thread.name == "{name}":
+        threading.Thread.start = start
+        signal.raise_signal(signal.SIGINT)
+
+threading.Thread.start = struck
+try:
+    with executor(1) as ex:
+        ex.pause()
+        f = ex.submit(abs, -1)
+        f.add_done_callback(lambda _: tell("called"))
+        f.cancel()
+except KeyboardInterrupt:
+    tell("struck")
+"""
+    with started(code, gate.path, folder=tmp_path, engine=engine) as program:
+        program.watch()
+        assert program.ends() == 0
+        said = program.said().split()
+        assert said[-1:] == ["struck"]
+        assert said[:-1] == (["called"] if "callbacks" in name else [])
+
+
 def test_other_exceptions_wait_for_the_jobs(gate: Gate, tmp_path: Path) -> None:
     """As in the standard library."""
     code = """
