@@ -94,16 +94,11 @@ class JobFuture(LightFuture[T]):
         return True
 
     def begin(self) -> None:
-        """A job that was handed over ahead of its turn has begun."""
-        with self._condition:
+        """A job that was handed over ahead of its turn has begun, and may have ended."""
+        with SharedCondition.lock():
             self._job.announced = self.forestall()
             self._job.ahead = False
         self._tell_start()
-
-    @property
-    def is_told_of_start(self) -> bool:
-        """Whether somebody wants to hear when the job begins."""
-        return bool(self._starters)
 
     def announce(self) -> bool:
         """Say that the job runs, if that was not said; False if it was cancelled before."""

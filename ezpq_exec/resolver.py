@@ -167,8 +167,7 @@ class Resolver:
     def _forestall(job: Job, future: JobFuture[Any], verdict: Verdict) -> bool:
         """Let nobody cancel a job that was never announced; False if somebody has."""
         if job.ahead:  # it has run ahead of its turn, and cannot be cancelled while it is there
-            if future.is_told_of_start:
-                future.begin()
+            future.begin()  # at once: whoever asks to hear of it from now on is told
             return True
         if verdict is Verdict.CANCELLED:
             Future.cancel(future)

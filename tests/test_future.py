@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future, wait
 from typing import Any
 
 import pytest
 
 from ezpq_exec import JobFuture
-from ezpq_exec.jobs import Call, Job
+from ezpq_exec.condition import SharedCondition
+from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.options import Options
+from ezpq_exec.packing import pack
+from ezpq_exec.resolver import Resolver
 
 
 class Owner:
@@ -120,3 +124,44 @@ def test_one_that_somebody_has_asked_for_is_not_resolved_in_one_step() -> None:
     assert cancelled.cancelled()
     assert not awaited.done()
     assert not called.done()
+
+
+def heard_while_settled(step: int, value: Any) -> tuple[JobFuture[Any], list[Any]]:
+    """Ask to hear of the beginning of a job before one of the steps by which its end is told."""
+    job = Job(1, Call(abs, (1,), {}), Options(), b"", 0.0)
+    job.ahead, job.state = True, State.DONE
+    owner: Any = Owner()
+    future: JobFuture[Any] = JobFuture(job, owner)
+    job.future = future
+    wait([future], timeout=0)  # so it is not resolved in one step
+    heard: list[Any] = []
+    lines = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines
+        if event == "line" and not SharedCondition.is_held():  # else another thread would wait
+            lines += 1
+            if lines == step:
+                future.add_start_listener(heard.append)
+        return trace
+
+    before = sys.gettrace()
+    resolver = Resolver("test", lambda wrong, right: None)
+    outcome = Outcome(Verdict.RETURNED, pack(value), packed=True, started=1.0, ended=2.0)
+    sys.settrace(trace)
+    try:
+        resolver.settle(job, outcome)
+    finally:
+        sys.settrace(before)
+    assert lines >= step, "there are no more steps"
+    return future, heard
+
+
+@pytest.mark.parametrize("step", range(1, 35))
+def test_whoever_asks_to_hear_of_the_beginning_is_told_though_the_end_is_just_told(
+    step: int,
+) -> None:
+    """A job that was queued may begin and end unheard: then both are told together."""
+    future, heard = heard_while_settled(step, 3)
+    assert heard == [future]
+    assert future.result(timeout=0) == 3
