@@ -236,6 +236,20 @@ except KeyboardInterrupt:
         assert said[:-1] == (["called"] if "callbacks" in name else [])
 
 
+@pytest.mark.parametrize("place", ["result", "shutdown", "the end of the block"])
+@pytest.mark.parametrize("form", [IN_BLOCK, PLAIN], ids=["with", "plain"])
+def test_further_ctrl_c_ends_it_as_well(place: str, form: str, gate: Gate, tmp_path: Path) -> None:
+    """While the first is seen to, or at the exit that follows: the program ends, and nothing is left."""
+    with started(form.format(place=PLACES[place]), gate.path, folder=tmp_path) as program:
+        program.heard("ready")
+        gate.heard(2)
+        program.blocks()
+        program.watch()
+        program.ctrl_c()
+        program.ends_while(program.ctrl_c)
+        program.all_end()
+
+
 def test_other_exceptions_wait_for_the_jobs(gate: Gate, tmp_path: Path) -> None:
     """As in the standard library."""
     code = """
