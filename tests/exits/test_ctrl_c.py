@@ -246,6 +246,7 @@ def test_further_ctrl_c_ends_it_as_well(place: str, form: str, gate: Gate, tmp_p
         program.blocks()
         program.watch()
         program.ctrl_c()
+        program.ctrl_c()
         program.ends_while(program.ctrl_c)
         program.all_end()
 
