@@ -18,6 +18,7 @@ import pytest
 
 import ezpq_exec as ezpq
 from ezpq_exec import ExecutorFull
+from ezpq_exec.ledger import Ledger
 from gates import PATIENCE, Gate, hold
 from queuework import Unprintable, fail, grumble, same, unprintable
 from workload import add, forever, keywords
@@ -285,7 +286,7 @@ def test_sizes_follow_the_jobs(make_queue: QueueMaker, gate: Gate) -> None:
     assert (queue.n_submitted(), queue.n_completed(), queue.remaining_jobs()) == (5, 0, 5)
     assert (queue.is_full(), queue.is_empty(), queue.has_waiting()) == (True, False, True)
     gate.open(3)
-    assert queue.wait(n=3) == 0
+    _until(queue, lambda: queue.n_completed() == 3)
     gate.heard(3)
     assert queue.size(completed=True) == 3
     assert queue.get() is not None
@@ -451,15 +452,24 @@ def test_collect_takes_as_many_as_asked(make_queue: QueueMaker) -> None:
 # Waiting --------------------------------------------------------------------------------------
 
 
-def test_wait_tells_how_many_are_left(make_queue: QueueMaker, gate: Gate) -> None:
+def test_wait_tells_how_many_are_left(
+    make_queue: QueueMaker, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At its timeout, it returns how many are not completed; otherwise 0."""
+
+    def open_and_wait(ledger: Ledger, *args: Any) -> bool:
+        gate.open(1)  # not before `wait`, which is for one more job than have ended by then
+        return wait_until(ledger, *args)
+
+    wait_until = Ledger.wait_until
     queue = make_queue(2)
     for _ in range(4):
         queue.put(hold, [gate.path])
     assert queue.wait(timeout=0.02) == 4
     assert queue.wait(timeout=0.02, n=3) == 3
-    gate.open(1)
-    assert queue.wait(n=1) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "wait_until", open_and_wait)
+        assert queue.wait(n=1) == 0
     assert queue.wait(0, 0.02) == 3
     gate.open(3)
     assert queue.wait() == 0

@@ -367,10 +367,13 @@ def hold_at_sigterm(gate: str) -> None:
         hold(gate, "asked to end")
         os._exit(4)
 
+    heard, told = os.pipe()  # not `pause`, which misses what comes just before it
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told)
     signal.signal(signal.SIGTERM, handler)
     say(gate, os.getpid())
     while True:
-        signal.pause()
+        os.read(heard, 1)
 
 
 def be_deaf_and_exit(gate: str) -> NoReturn:
