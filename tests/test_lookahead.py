@@ -402,7 +402,7 @@ def test_close_cancels_what_was_queued() -> None:
     rig.recall(0, *queued)
     commands = rig.scheduler.close(rig.now, cancel=True)
     assert settled(commands) == [(job, Verdict.CANCELLED) for job in queued]
-    assert any(isinstance(c, Close) for c in rig.finish(running))
+    assert [type(command) for command in rig.finish(running)] == [Settle, Close]
 
 
 def test_closing_waits_for_what_is_queued() -> None:

@@ -271,6 +271,19 @@ def test_a_data_frame_can_be_made_of_the_list(make_queue: QueueMaker) -> None:
 # Parts ----------------------------------------------------------------------------------------
 
 
+def waited(queue: ezpq.Queue, gate: Gate, n: int) -> int:
+    """What `wait` says for `n` jobs, which are let go once it has begun: it is for `n` more than then."""
+    wait_until = Ledger.wait_until
+
+    def open_and_wait(ledger: Ledger, *args: Any) -> bool:
+        gate.open(n)
+        return wait_until(ledger, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "wait_until", open_and_wait)
+        return queue.wait(n=n)
+
+
 def test_sizes_follow_the_jobs(make_queue: QueueMaker, gate: Gate) -> None:
     """Every job is in one part: waiting, working, completed; get and collect take it out."""
     queue = make_queue(2, max_size=5)
@@ -285,8 +298,7 @@ def test_sizes_follow_the_jobs(make_queue: QueueMaker, gate: Gate) -> None:
     assert (queue.n_workers_free(), queue.is_working(), queue.is_busy()) == (0, True, True)
     assert (queue.n_submitted(), queue.n_completed(), queue.remaining_jobs()) == (5, 0, 5)
     assert (queue.is_full(), queue.is_empty(), queue.has_waiting()) == (True, False, True)
-    gate.open(3)
-    _until(queue, lambda: queue.n_completed() == 3)
+    assert waited(queue, gate, 3) == 0
     gate.heard(3)
     assert queue.size(completed=True) == 3
     assert queue.get() is not None
@@ -452,24 +464,14 @@ def test_collect_takes_as_many_as_asked(make_queue: QueueMaker) -> None:
 # Waiting --------------------------------------------------------------------------------------
 
 
-def test_wait_tells_how_many_are_left(
-    make_queue: QueueMaker, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wait_tells_how_many_are_left(make_queue: QueueMaker, gate: Gate) -> None:
     """At its timeout, it returns how many are not completed; otherwise 0."""
-
-    def open_and_wait(ledger: Ledger, *args: Any) -> bool:
-        gate.open(1)  # not before `wait`, which is for one more job than have ended by then
-        return wait_until(ledger, *args)
-
-    wait_until = Ledger.wait_until
     queue = make_queue(2)
     for _ in range(4):
         queue.put(hold, [gate.path])
     assert queue.wait(timeout=0.02) == 4
     assert queue.wait(timeout=0.02, n=3) == 3
-    with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "wait_until", open_and_wait)
-        assert queue.wait(n=1) == 0
+    assert waited(queue, gate, 1) == 0
     assert queue.wait(0, 0.02) == 3
     gate.open(3)
     assert queue.wait() == 0

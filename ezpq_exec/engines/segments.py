@@ -136,12 +136,9 @@ class Pool:
         self._returned: deque[Segment] = deque()  # by finalizers, which must wait for nothing
         self._kept: list[Segment] = []  # the last that came back is last
         self._rests = True  # segments that come back are not kept
-        self._is_due = False  # there may be something to sort
         # Guards _lent, _kept and the taking from _returned; re-entrant, for finalizers may take some.
         self._lock = threading.RLock()
-        self._is_busy = (
-            False  # somebody has the lock and is at these, whom a finalizer may interrupt
-        )
+        self._is_busy = False  # whoever has the lock is at these, and a finalizer may interrupt it
 
     def take(self, size: int) -> Lease | None:
         """A segment for `size` bytes; None if there is none to be had.
@@ -179,14 +176,17 @@ class Pool:
         """Nobody needs it here any more; its reader may. For finalizers, too."""
         self._returned.append(segment)
         del segment
-        self._is_due = True
         self._sort_what_is_due()
 
     def rest(self) -> None:
         """Let go of all that is kept, and keep nothing until something is needed again."""
         self._rests = True
-        self._is_due = True
         self._sort_what_is_due()
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether there is something to sort, or to let go of."""
+        return bool(self._returned or (self._rests and self._kept))
 
     def _sort_what_is_due(self) -> None:
         """Sort, unless somebody is at it, who will look here again."""
@@ -195,7 +195,6 @@ class Pool:
                 if self._is_busy:
                     return
                 self._is_busy = True
-                self._is_due = False  # first: more may come back meanwhile
                 try:
                     self._sort()
                 finally:
