@@ -14,8 +14,8 @@ from gates import PATIENCE
 TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
-    *("ahead", "capture", "counter", "depot", "holding", "keeper"),
-    *("line", "link", "lives", "page", "processes"),
+    *("ahead", "capture", "counter", "depot", "heritage", "holding", "keeper"),
+    *("launch", "line", "link", "lives", "page", "processes"),
     *("renewal", "root", "roots", "scales"),
     *("stackdump", "switchboard", "tree", "turns", "watched"),
 ]

@@ -1,4 +1,4 @@
-"""The root: one clean process, started by loky, from which every keeper of the program is forked.
+"""The root: one clean process, from which every keeper of the program is forked.
 
 It has one thread and has run nobody's code. So a fork of it is as clean as a new process, and takes
 a fiftieth of the time. When a keeper dies, the processes that it leaves become children of the
@@ -17,8 +17,10 @@ import select
 import signal
 import socket
 import sys
-import traceback  # so that workers, which are forks, need not import it
+import traceback
 from collections.abc import Sequence
+
+import cloudpickle
 
 from . import logsender, severed, tree
 from .alarm import Alarm
@@ -39,7 +41,8 @@ FDS_PER_KEEPER = 5  # control, tombstone, page, stdout, stderr
 REQUEST_SIZE = 4096
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
-_PRELOADED = (logsender, traceback)  # else each worker would take 4 ms to import logging
+# Else each worker, which is a fork, would take 4 ms to import logging, and 5 for a function of `__main__`.
+_PRELOADED = (cloudpickle, logsender, traceback)
 
 
 def main(requests: socket.socket, parent: int) -> None:
@@ -56,8 +59,6 @@ def main(requests: socket.socket, parent: int) -> None:
     home = os.getpgrp()
     os.setpgid(0, 0)
     tree.adopt_orphans()
-    # What loky set for this process would be passed on to pools that jobs start, and fail there.
-    multiprocessing.set_start_method(None, force=True)
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages that it shares
     _Root(requests, pidfd, home).work()

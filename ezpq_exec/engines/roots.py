@@ -10,9 +10,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from .children import disown_in_forks
 from .deafness import deafen
-from .footing import fill, footing
+from .footing import fill
+from .heritage import Bequest, bequest, inherit, trackers
+from .launch import Launched, launch
 from .nesting import depth, descend
 
 if sys.platform != "linux":
@@ -29,7 +30,7 @@ class Root:
         self.failure: BaseException | None = None
         fill()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process: Any = None
+        self._process: Launched | None = None
         self._starter = threading.Thread(
             target=self._start, args=(theirs,), name="ezpq_exec-start", daemon=True
         )
@@ -43,19 +44,10 @@ class Root:
     def _start(self, theirs: socket.socket) -> None:
         """Start the process, on a thread that has nothing else to do."""
         try:
-            from loky.backend import get_context
-
-            # Not a daemon: those may have no children, and nor may their forks.
-            self._process = get_context("loky").Process(
-                target=_be_root,
-                args=(theirs, self.owner, depth() + 1),
-                name="ezpq_exec-root",
-                daemon=False,
-            )
-            disown_in_forks(self._process)
-            with footing():
-                deafen()
-                self._process.start()
+            deafen()
+            inherited = theirs.fileno(), *trackers()
+            args = *inherited, self.owner, depth() + 1, *bequest()
+            self._process = launch("ezpq_exec-root", _be_root, args, inherited)
         except BaseException as failure:
             self.failure = failure
         finally:
@@ -84,16 +76,17 @@ class Root:
     def epitaph(self) -> str:
         """Why there is no keeper, as far as it is known."""
         process = self._process
-        if process is None or process.pid is None or process.exitcode is None:
+        code = None if process is None else process.exitcode
+        if process is None or code is None:
             return "a keeper died before its worker was up"
-        code, pid = process.exitcode, process.pid
+        pid = process.pid
         return f"what starts the workers ended before one was up: exit code {code} (pid {pid})"
 
     def give_up(self) -> None:
         """Let go of one that is gone, without waiting for it."""
         self._requests.close()
-        if self._process is not None and self._process.pid is not None:
-            self._process.join(timeout=0)
+        if self._process is not None:
+            _ = self._process.exitcode  # which collects it
 
     def close(self) -> None:
         """End it, with everything that it still keeps, and wait until it is gone."""
@@ -103,16 +96,21 @@ class Root:
         except OSError:
             pass  # it is gone already
         self._requests.close()
-        if self._process is not None and self._process.pid is not None:
+        if self._process is not None:
             self._process.join()
 
 
-def _be_root(requests: socket.socket, parent: int, deep: int) -> None:
+def _be_root(
+    requests: int, tracker: int, loky_tracker: int, parent: int, deep: int, *bequeathed: Any
+) -> None:
     """Run the root, in the new process. Only there its modules are imported."""
     from . import root
 
+    for descriptor in (requests, tracker, loky_tracker):
+        os.set_inheritable(descriptor, False)  # by what jobs execute
+    inherit(Bequest(*bequeathed), (tracker, loky_tracker))
     descend(deep)
-    root.main(requests, parent)
+    root.main(socket.socket(fileno=requests), parent)
 
 
 def _streams() -> Sequence[int]:

@@ -64,7 +64,9 @@ def take_long(seconds: float) -> float:
     return time.time()
 
 
-def main_that_cannot_fork(requests: socket.socket, parent: int, _: int) -> None:
+def main_that_cannot_fork(
+    requests: int, tracker: int, loky_tracker: int, parent: int, *_: object
+) -> None:
     """The root, in a system that has no room for more processes while a file says so."""
     fork, gate = os.fork, os.environ[GATE]
 
@@ -78,4 +80,4 @@ def main_that_cannot_fork(requests: socket.socket, parent: int, _: int) -> None:
         raise OSError(number, errno.errorcode[number])
 
     os.fork = refuse
-    root.main(requests, parent)
+    root.main(socket.socket(fileno=requests), parent)

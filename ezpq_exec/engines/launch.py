@@ -1,0 +1,103 @@
+"""Starts a clean process that imports no more than the function which it is to call.
+
+loky forks it and has it become a new interpreter, which inherits no descriptor but those that it is
+given. But it is not one of loky's `Process` objects, which import all of loky: where hundreds of
+processes are forked from one, each of its pages costs time, and most of all at a fork's death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import sys
+import threading
+from collections.abc import Callable, Collection, Sequence
+from multiprocessing import process
+from typing import Any
+
+if sys.platform != "linux":
+    raise ImportError("keepers need Linux")
+
+__all__ = ["Launched", "launch"]
+
+# The path comes first: before that, a module of ours may not be found, and one of another's may.
+_START = """\
+import marshal, sys
+with open(int(sys.argv[2]), "rb") as pipe:
+    sys.path, module, function, *args = marshal.load(pipe)
+__import__(module)
+getattr(sys.modules[module], function)(*args)
+"""
+
+
+def launch(
+    name: str, function: Callable[..., object], args: Sequence[Any], keep: Collection[int]
+) -> Launched:
+    """Start a process that calls a function, and ends with it.
+
+    Args:
+        name: what it is to be known by in a list of processes.
+        function: one that can be imported by name.
+        args: what `marshal` takes: numbers, text, bytes, and lists of these.
+        keep: the descriptors that it inherits, with the same numbers.
+
+    Raises:
+        OSError: the system has no process, or no descriptor, to spare.
+    """
+    from loky.backend.fork_exec import fork_exec
+
+    order = marshal.dumps([_path(), function.__module__, function.__qualname__, *args])
+    heard, told = os.pipe()
+    try:
+        pid = fork_exec([sys.executable, "-c", _START, name, str(heard)], [heard, *keep])
+    except BaseException:
+        os.close(told)
+        raise
+    finally:
+        os.close(heard)
+    # If it has ended already, that is told by its exit code.
+    with contextlib.suppress(BrokenPipeError), open(told, "wb") as pipe:
+        pipe.write(order)
+    return Launched(pid)
+
+
+def _path() -> list[str]:
+    """Where modules are found, as text: elsewhere the system looks for none."""
+    here = vars(process)["ORIGINAL_DIR"] or ""  # as in the stdlib, and loky
+    entries: list[object] = list(sys.path)
+    return [str(entry or here) for entry in entries if isinstance(entry, str)]
+
+
+class Launched:
+    """A process that was launched, for the one that did.
+
+    Attributes:
+        pid: its process id.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._exitcode: int | None = None
+        self._lock = threading.Lock()  # guards _exitcode: the system tells it once
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended, minus the signal's number after one; None: it has not, or nobody can say."""
+        with self._lock:
+            if self._exitcode is None:
+                try:
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:  # the program has collected all its children
+                    return None
+                if pid:
+                    self._exitcode = os.waitstatus_to_exitcode(status)
+            return self._exitcode
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            return  # long ago
+        _ = self.exitcode

@@ -1,0 +1,194 @@
+"""Processes that are launched: clean, lean, and with what they take over from the program."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gates import PATIENCE
+
+if sys.platform != "linux":
+    pytest.skip("keepers are Linux's", allow_module_level=True)
+
+from ezpq_exec import PriorityExecutor
+from ezpq_exec.engines import roots
+from ezpq_exec.engines.heritage import trackers
+from ezpq_exec.engines.launch import launch
+from launchwork import die, end, tell
+from workload import add
+
+TESTS = Path(__file__).parent
+
+
+def told(*args: Any) -> tuple[tuple[Any, ...], list[str], list[str]]:
+    """What a launched process says that it was given, its path, and its modules."""
+    heard, tells = os.pipe()
+    process = launch("test", tell, (tells, *args), [tells])
+    os.close(tells)
+    with open(heard, "rb") as pipe:
+        data = pipe.read()
+    process.join()
+    assert process.exitcode == 0
+    answer: tuple[tuple[Any, ...], list[str], list[str]] = pickle.loads(data)
+    return answer
+
+
+def test_a_launched_process_calls_the_function_with_its_arguments() -> None:
+    args, _, _ = told(1, "two", b"three", None, ["four"])
+    assert args == (1, "two", b"three", None, ["four"])
+
+
+def test_it_finds_modules_where_the_program_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the program's start is named; what is no text finds nothing, and stays behind."""
+    odd: Any = Path("odd")
+
+    class Text(str):
+        __slots__ = ()
+
+    monkeypatch.setattr(sys, "path", ["", Text("subclass"), odd, *sys.path])
+    _, path, _ = told()
+    started = vars(multiprocessing.process)["ORIGINAL_DIR"]
+    assert path == [started, "subclass", *sys.path[3:]]
+
+
+def test_it_imports_no_more_than_it_is_told_to() -> None:
+    """Least of all loky, of which each fork would pay for every page."""
+    _, _, modules = told()
+    assert not {"loky", "multiprocessing", "concurrent.futures", "socket"} & set(modules)
+
+
+def test_workers_are_lean() -> None:
+    with PriorityExecutor(1) as executor:
+        found = executor.submit(eval, "[*__import__('sys').modules]").result(PATIENCE)
+    assert not {"loky", "concurrent.futures", "subprocess", "asyncio"} & set(found)
+
+
+@pytest.mark.parametrize(("function", "args", "code"), [(end, (3,), 3), (die, (), -9)])
+def test_its_exit_code_is_known(function: Any, args: tuple[int, ...], code: int) -> None:
+    """More than once."""
+    process = launch("test", function, args, [])
+    process.join()
+    process.join()
+    assert (process.exitcode, process.exitcode) == (code, code)
+
+
+def test_while_it_runs_it_has_no_exit_code() -> None:
+    heard, tells = os.pipe()
+    process = launch("test", os.read, (heard, 1), [heard])
+    assert process.exitcode is None
+    os.write(tells, b".")
+    process.join()
+    assert process.exitcode == 0
+    os.close(heard)
+    os.close(tells)
+
+
+def test_where_the_program_has_collected_it_nobody_waits_for_it() -> None:
+    """As programs do that wait for any child of theirs."""
+    process = launch("test", end, (3,), [])
+    os.waitpid(process.pid, 0)
+    process.join()
+    assert process.exitcode is None
+
+
+def test_what_cannot_be_handed_over_starts_no_process() -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ValueError, match="unmarshallable"):
+        launch("test", end, (object(),), [])
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_without_an_interpreter_the_executor_is_broken_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the next one, with an interpreter, is not."""
+    roots.close_shared()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with PriorityExecutor(1) as executor:
+        error = executor.submit(add, 1, 1).exception(PATIENCE)
+    assert isinstance(error, BrokenExecutor)
+    assert "exit code 255" in f"{error} {error.__cause__}"
+    monkeypatch.undo()
+    with PriorityExecutor(1) as executor:
+        assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+def test_modules_in_the_programs_folder_do_not_get_in_the_way(tmp_path: Path) -> None:
+    """That a file there is called like a module of Python's concerns nobody who is not to find it."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    for name in ("socket", "struct", "pickle", "threading", "ezpq_exec"):
+        (here / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    program = elsewhere / "program.py"
+    program.write_text(
+        "from ezpq_exec import PriorityExecutor\n"
+        "with PriorityExecutor(1) as executor:\n    print(executor.submit(abs, -2).result())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout == "2\n"  # the trackers, which are not ours, do look there, and say so
+
+
+# What is taken over -----------------------------------------------------------------------------
+
+
+def seen(expression: str) -> Any:
+    """The value of an expression in a worker."""
+    with PriorityExecutor(1) as executor:
+        return executor.submit(eval, expression).result(PATIENCE)
+
+
+def test_a_job_knows_the_program_for_its_parent() -> None:
+    """As in every pool of processes: libraries ask this to know whether they are in a worker."""
+    parent = "__import__('multiprocessing').parent_process()"
+    mine = multiprocessing.current_process()
+    assert seen(f"({parent}.name, {parent}.pid)") == (mine.name, os.getpid())
+
+
+def test_a_job_has_the_programs_key() -> None:
+    """So it can talk to the program's managers and listeners."""
+    key = seen("bytes(__import__('multiprocessing').current_process().authkey)")
+    assert key == bytes(multiprocessing.current_process().authkey)
+
+
+def test_a_job_has_no_start_method_forced_upon_it() -> None:
+    assert seen("__import__('multiprocessing').get_start_method(allow_none=True)") is None
+
+
+def test_a_job_reads_nothing_from_the_programs_stdin() -> None:
+    assert seen("__import__('sys').stdin.read()") == ""
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["multiprocessing", "loky"])
+def test_a_job_shares_the_programs_tracker(at: int) -> None:
+    """Else shared memory of the program's that a job has looked at would go when the job's worker does."""
+    tracker = os.fstat(trackers()[at])
+    name = ("multiprocessing.resource_tracker", "loky.backend.resource_tracker")[at]
+    getfd = f"__import__({name!r}, fromlist=['getfd']).getfd()"
+    inode, found = seen(f"(__import__('os').fstat({getfd}).st_ino, __import__({name!r}).__name__)")
+    assert inode == tracker.st_ino
+    assert found == name.partition(".")[0]
+
+
+def test_a_tracker_that_did_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing import resource_tracker
+
+    monkeypatch.setattr(resource_tracker, "getfd", lambda: None)
+    with pytest.raises(OSError, match="tracker of shared memory has not started"):
+        trackers()
