@@ -6,7 +6,7 @@ It is done before non-daemon threads are joined, as `exitorder` has it; with pla
 comes after that, an idle loop would hang the exit for ever.
 
 A process that multiprocessing or loky started ends differently: before all that, it joins its
-children, of which the root may be one. So there a finalizer of multiprocessing's comes first.
+children, as workers without keepers are. So there a finalizer of multiprocessing's comes first.
 """
 
 from __future__ import annotations

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import multiprocessing
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -19,10 +23,10 @@ if sys.platform != "linux":
     pytest.skip("keepers are Linux's", allow_module_level=True)
 
 from ezpq_exec import PriorityExecutor
-from ezpq_exec.engines import roots
+from ezpq_exec.engines import heritage, roots
 from ezpq_exec.engines.heritage import trackers
 from ezpq_exec.engines.launch import launch
-from launchwork import die, end, tell
+from launchwork import die, end, tell, use_an_executor
 from workload import add
 
 TESTS = Path(__file__).parent
@@ -99,6 +103,20 @@ def test_where_the_program_has_collected_it_nobody_waits_for_it() -> None:
     assert process.exitcode is None
 
 
+def test_one_that_ends_at_once_does_not_end_the_program_by_sigpipe() -> None:
+    """Programs for the command line often have that signal end them."""
+    code = (
+        "import signal, sys; signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "from ezpq_exec.engines.launch import launch\n"
+        "sys.executable = '/nowhere/python'\n"
+        "process = launch('test', abs, (1,), []); process.join(); print(process.exitcode)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert (done.stdout, done.stderr) == ("255\n", "")
+
+
 def test_what_cannot_be_handed_over_starts_no_process() -> None:
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ValueError, match="unmarshallable"):
@@ -119,6 +137,50 @@ def test_without_an_interpreter_the_executor_is_broken_and_says_so(
     monkeypatch.undo()
     with PriorityExecutor(1) as executor:
         assert executor.submit(add, 1, 1).result(PATIENCE) == 2
+
+
+def test_a_root_that_is_given_up_is_no_zombie_for_long() -> None:
+    roots.close_shared()
+    first = roots.shared()
+    first._starter.join()
+    assert first._process is not None
+    os.kill(first._process.pid, signal.SIGKILL)
+    assert roots.shared(instead_of=first) is not first
+    roots.close_shared()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(first._process.pid, os.WNOHANG)
+    with PriorityExecutor(1) as executor:  # what all tests have for good
+        executor.submit(add, 1, 1).result(PATIENCE)
+
+
+def test_for_want_of_descriptors_no_root_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it would go what all other executors run."""
+    with PriorityExecutor(1) as beside:
+        job = beside.submit(os.getpid)
+        pid, root = job.result(PATIENCE), roots.shared()
+
+        def refuse() -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(roots, "_streams", refuse)
+        with PriorityExecutor(1) as executor:
+            assert isinstance(executor.submit(add, 1, 1).exception(PATIENCE), BrokenExecutor)
+        monkeypatch.undo()
+        assert roots.shared() is root
+        assert beside.submit(os.getpid).result(PATIENCE) == pid
+
+
+def test_a_daemon_of_multiprocessing_may_have_an_executor() -> None:
+    """Though it may have no children of multiprocessing's own."""
+    context = multiprocessing.get_context("spawn")
+    answer, answers = context.Pipe(duplex=False)
+    process = context.Process(target=use_an_executor, args=(answers,), daemon=True)
+    process.start()
+    assert answer.poll(PATIENCE)
+    assert answer.recv() == 2
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    process.close()
 
 
 def test_modules_in_the_programs_folder_do_not_get_in_the_way(tmp_path: Path) -> None:
@@ -184,6 +246,46 @@ def test_a_job_shares_the_programs_tracker(at: int) -> None:
     inode, found = seen(f"(__import__('os').fstat({getfd}).st_ino, __import__({name!r}).__name__)")
     assert inode == tracker.st_ino
     assert found == name.partition(".")[0]
+
+
+def test_a_tracker_that_is_imported_already_is_handed_over(tmp_path: Path) -> None:
+    """A `sitecustomize` may do that, in each process."""
+    (tmp_path / "sitecustomize.py").write_text("import multiprocessing.resource_tracker")
+    getfd = "__import__('multiprocessing.resource_tracker', fromlist=['getfd']).getfd()"
+    code = f"""
+import os
+from multiprocessing import resource_tracker
+from ezpq_exec import PriorityExecutor
+with PriorityExecutor(1) as executor:
+    inode = executor.submit(eval, "__import__('os').fstat({getfd}).st_ino").result()
+    print(inode == os.fstat(resource_tracker.getfd()).st_ino)
+"""
+    path = os.pathsep.join([str(tmp_path), str(TESTS.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_tracker_in_a_zip_file_is_handed_over_and_its_neighbours_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All modules of such a file have one loader."""
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as file:
+        file.writestr("tracker.py", "import neighbour\nclass _resource_tracker: _fd = None")
+        file.writestr("neighbour.py", "here = True")
+        file.writestr("later.py", "here = True")
+    monkeypatch.syspath_prepend(str(tmp_path / "some.zip"))
+    monkeypatch.setattr(sys, "meta_path", [heritage._Trackers({"tracker": 7}), *sys.meta_path])
+    assert importlib.import_module("tracker")._resource_tracker._fd == 7
+    assert importlib.import_module("later").here
+    for name in ("tracker", "neighbour", "later"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_a_tracker_that_did_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

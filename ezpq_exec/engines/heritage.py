@@ -79,7 +79,14 @@ def inherit(from_: Bequest, descriptors: Sequence[int]) -> None:
     _process.ORIGINAL_DIR = from_.folder
     _process._parent_process = _process._ParentProcess(from_.name, from_.pid, None)  # noqa: SLF001
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for good
-    sys.meta_path.insert(0, _Trackers(dict(zip(_TRACKERS, descriptors, strict=True))))
+    of_modules = dict(zip(_TRACKERS, descriptors, strict=True))
+    for name in of_modules.keys() & sys.modules.keys():  # a `.pth` file has imported it, say
+        _hand_over(sys.modules[name], of_modules[name])
+    sys.meta_path.insert(0, _Trackers(of_modules))
+
+
+def _hand_over(module: ModuleType, descriptor: int) -> None:
+    module.__dict__["_resource_tracker"]._fd = descriptor  # noqa: SLF001
 
 
 class _Trackers:
@@ -105,7 +112,8 @@ class _Trackers:
 
         def run_and_hand_over(module: ModuleType) -> None:
             run(module)
-            module.__dict__["_resource_tracker"]._fd = self._descriptors[name]  # noqa: SLF001
+            if module.__name__ == name:  # all modules of a zip file have one loader
+                _hand_over(module, self._descriptors[name])
 
-        setattr(spec.loader, "exec_module", run_and_hand_over)  # noqa: B010 - of this loader alone
+        setattr(spec.loader, "exec_module", run_and_hand_over)  # noqa: B010 - mypy knows it as a method
         return spec

@@ -7,7 +7,6 @@ processes are forked from one, each of its pages costs time, and most of all at 
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
 import sys
@@ -24,8 +23,8 @@ __all__ = ["Launched", "launch"]
 # The path comes first: before that, a module of ours may not be found, and one of another's may.
 _START = """\
 import marshal, sys
-with open(int(sys.argv[2]), "rb") as pipe:
-    sys.path, module, function, *args = marshal.load(pipe)
+with open(int(sys.argv[2]), "rb") as file:
+    sys.path, module, function, *args = marshal.load(file)
 __import__(module)
 getattr(sys.modules[module], function)(*args)
 """
@@ -48,18 +47,13 @@ def launch(
     from loky.backend.fork_exec import fork_exec
 
     order = marshal.dumps([_path(), function.__module__, function.__qualname__, *args])
-    heard, told = os.pipe()
-    try:
-        pid = fork_exec([sys.executable, "-c", _START, name, str(heard)], [heard, *keep])
-    except BaseException:
-        os.close(told)
-        raise
-    finally:
-        os.close(heard)
-    # If it has ended already, that is told by its exit code.
-    with contextlib.suppress(BrokenPipeError), open(told, "wb") as pipe:
-        pipe.write(order)
-    return Launched(pid)
+    # Not by a pipe: where SIGPIPE ends the program, one that ended at once would take this with it.
+    memory = os.memfd_create("ezpq_exec-order", os.MFD_CLOEXEC)
+    with open(memory, "wb") as file:
+        file.write(order)
+        file.seek(0)
+        command = [sys.executable, "-c", _START, name, str(memory)]
+        return Launched(fork_exec(command, [memory, *keep]))
 
 
 def _path() -> list[str]:
@@ -78,26 +72,33 @@ class Launched:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self._is_over = False
         self._exitcode: int | None = None
-        self._lock = threading.Lock()  # guards _exitcode: the system tells it once
+        self._lock = threading.Lock()  # guards the two: the system tells it once
+
+    def has_ended(self) -> bool:
+        """Whether it has; it is no zombie then."""
+        with self._lock:
+            if not self._is_over:
+                try:
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:  # the program has collected all its children
+                    self._is_over = True
+                else:
+                    self._is_over = pid == self.pid
+                    self._exitcode = os.waitstatus_to_exitcode(status) if pid else None
+            return self._is_over
 
     @property
     def exitcode(self) -> int | None:
         """How it ended, minus the signal's number after one; None: it has not, or nobody can say."""
-        with self._lock:
-            if self._exitcode is None:
-                try:
-                    pid, status = os.waitpid(self.pid, os.WNOHANG)
-                except ChildProcessError:  # the program has collected all its children
-                    return None
-                if pid:
-                    self._exitcode = os.waitstatus_to_exitcode(status)
-            return self._exitcode
+        self.has_ended()
+        return self._exitcode
 
     def join(self) -> None:
         """Wait until it has ended."""
-        try:
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            return  # long ago
-        _ = self.exitcode
+        while not self.has_ended():
+            try:
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                pass  # somebody was quicker

@@ -33,6 +33,7 @@ if sys.platform != "linux":
 
 __all__ = ["Link", "News"]
 
+_WANT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS)
 _CLOEXEC = socket.MSG_CMSG_CLOEXEC  # programs that are started meanwhile get none of them
 
 SOCKS = 4  # that come with a worker: its stream, both ends of its queue, and its parcels
@@ -106,7 +107,10 @@ class Link:
     def _request(self, name: str, control: int, tombstone: int, page: int) -> None:
         try:
             self.root.request_keeper(name, control, tombstone, page)
-        except OSError:  # somebody killed it: another takes its place
+        except OSError as failure:
+            if failure.errno in _WANT:
+                raise  # of ours: the root, and all that it has forked, is well
+            # Somebody killed it: another takes its place.
             self.root = roots.shared(instead_of=self.root)
             self.root.request_keeper(name, control, tombstone, page)
 

@@ -83,10 +83,10 @@ class Root:
         return f"what starts the workers ended before one was up: exit code {code} (pid {pid})"
 
     def give_up(self) -> None:
-        """Let go of one that is gone, without waiting for it."""
+        """Let go of one that is gone, or about to go, without waiting for it."""
         self._requests.close()
         if self._process is not None:
-            _ = self._process.exitcode  # which collects it
+            _given_up.append(self._process)
 
     def close(self) -> None:
         """End it, with everything that it still keeps, and wait until it is gone."""
@@ -125,7 +125,8 @@ def _streams() -> Sequence[int]:
 
 
 _shared: Root | None = None
-_lock = threading.Lock()  # guards _shared
+_given_up: list[Launched] = []  # those that may not have ended yet
+_lock = threading.Lock()  # guards the two
 
 
 def shared(instead_of: Root | None = None) -> Root:
@@ -135,6 +136,7 @@ def shared(instead_of: Root | None = None) -> Root:
         if _shared is not None and _shared is instead_of:
             _shared.give_up()
             _shared = None
+        _given_up[:] = [process for process in _given_up if not process.has_ended()]
         if _shared is None:
             _shared = Root()
         return _shared
@@ -145,13 +147,18 @@ def close_shared() -> None:
     global _shared
     with _lock:
         old, _shared = _shared, None
+        gone = _given_up[:]
+        _given_up.clear()
     if old is not None and old.owner == os.getpid():
         old.close()
+    for process in gone:
+        process.join()
 
 
 def _forget_in_child() -> None:
     global _shared, _lock
     _shared, _lock = None, threading.Lock()
+    _given_up.clear()
 
 
 if sys.platform != "win32":

@@ -7,7 +7,6 @@ Dask worker closes, every outpost kills what it runs and says so.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import socket
 import sys
@@ -145,13 +144,9 @@ def _engine() -> Engine:
 
 async def install(dask_worker: Any) -> str:
     """Install a garrison on this Dask worker, if there is none; returns the version that is there."""
-    if multiprocessing.current_process().daemon:
-        # A nanny's worker is a daemon, which may not have children. Ours end with it by themselves.
-        multiprocessing.current_process().daemon = False
     if NAME not in dask_worker.plugins:
-        # At its end, a nanny's worker joins its children, of which the root is one. So the root
-        # must be ended before that, but after the worker's own executors, by priority (see
-        # `exits`).
+        # A nanny's worker ends as multiprocessing's processes do. There the root is ended after the
+        # worker's own executors, by priority (see `exits`).
         util.Finalize(None, close_leftovers, exitpriority=AFTER_EXECUTORS)
         exitorder.call_at_exit(_close_leftovers)
         await dask_worker.plugin_add(plugin=Garrison(), name=NAME)
