@@ -22,7 +22,8 @@ if sys.platform != "linux":
 __all__ = ["Bequest", "bequest", "inherit", "trackers"]
 
 # Here private names are used: there is no other way, and multiprocessing and loky themselves do it so
-# for the processes that they start. Read in CPython 3.10 to 3.14 and in loky 3.5 to 3.7.
+# for the processes that they start. Read in CPython 3.10, 3.11 and 3.13, and in loky 3.5 and 3.7, which has
+# the trackers of 3.14.
 _process: Any = process
 _TRACKERS = ("multiprocessing.resource_tracker", "loky.backend.resource_tracker")
 
