@@ -64,7 +64,7 @@ class Root:
             page: the descriptor of the memory shared with it.
 
         Raises:
-            OSError: the root is gone.
+            OSError: the root is gone; or the program has no descriptor, or no memory, to spare.
         """
         fds = [control, tombstone, page, *_streams()]
         try:
@@ -76,11 +76,11 @@ class Root:
     def epitaph(self) -> str:
         """Why there is no keeper, as far as it is known."""
         process = self._process
-        code = None if process is None else process.exitcode
-        if process is None or code is None:
+        if process is None or (code := process.exitcode) is None:
             return "a keeper died before its worker was up"
-        pid = process.pid
-        return f"what starts the workers ended before one was up: exit code {code} (pid {pid})"
+        return (
+            f"what starts the workers ended before one was up: exit code {code} (pid {process.pid})"
+        )
 
     def give_up(self) -> None:
         """Let go of one that is gone, or about to go, without waiting for it."""
