@@ -26,14 +26,16 @@ import marshal, sys
 with open(int(sys.argv[2]), "rb") as file:
     sys.path, module, function, *args = marshal.load(file)
 __import__(module)
-getattr(sys.modules[module], function)(*args)
+then = getattr(sys.modules[module], function)(*args)
+if then is not None:
+    then()
 """
 
 
 def launch(
     name: str, function: Callable[..., object], args: Sequence[Any], keep: Collection[int]
 ) -> Launched:
-    """Start a process that calls a function, and ends with it.
+    """Start a process that calls a function, and ends with it; or, if that returns another, with that.
 
     Args:
         name: what it is to be known by in a list of processes.

@@ -18,7 +18,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import cloudpickle
 
@@ -45,15 +46,20 @@ _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PRELOADED = (cloudpickle, logsender, traceback)
 
 
-def main(requests: socket.socket, parent: int) -> None:
-    """Fork keepers on request, until the parent ends. Returns in workers alone, when they end."""
+def main(requests: socket.socket, parent: int) -> Callable[[], None] | None:
+    """Fork keepers on request, until the parent ends.
+
+    Returns:
+        In workers alone: their work, to be called from as far up as can be. Each frame of ours below
+        a job is one more to write where its stack is dumped.
+    """
     ignore(_DEAF_TO)  # if these end the parent, that ends the root
     try:
         pidfd = os.pidfd_open(parent)
     except ProcessLookupError:
-        return  # it has ended meanwhile
+        return None  # it has ended meanwhile
     if os.getppid() != parent:
-        return  # it has ended meanwhile, and another process has its number
+        return None  # it has ended meanwhile, and another process has its number
     # A signal for the program's process group, SIGKILL by a supervisor say, must find somebody left
     # who clears up. Workers go back to it, for Ctrl-Z and the like.
     home = os.getpgrp()
@@ -61,7 +67,7 @@ def main(requests: socket.socket, parent: int) -> None:
     tree.adopt_orphans()
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not copy the pages that it shares
-    _Root(requests, pidfd, home).work()
+    return _Root(requests, pidfd, home).work()
 
 
 class _Root:
@@ -81,7 +87,7 @@ class _Root:
         self._tombstones: dict[int, int] = {}
         self._turns = Turns()
 
-    def work(self) -> None:
+    def work(self) -> Callable[[], None]:
         poll = select.poll()
         for descriptor in (self._requests.fileno(), self._parent, self._deaths):
             poll.register(descriptor, select.POLLIN)
@@ -93,9 +99,9 @@ class _Root:
                 tree.hush(self._deaths)
                 self._bury(tree.reap())
             if self._requests.fileno() in ready:
-                is_worker = self._fork_keeper()
-                if is_worker:
-                    return
+                work = self._fork_keeper()
+                if work is not None:
+                    return work
 
     def _end(self) -> None:
         tree.exterminate()
@@ -109,8 +115,8 @@ class _Root:
             for tombstone in dead:
                 os.close(tombstone)
 
-    def _fork_keeper(self) -> bool:
-        """Take a request; True in the worker that came of it, when that has ended."""
+    def _fork_keeper(self) -> Callable[[], None] | None:
+        """Take a request; in the workers that come of it, their work."""
         try:
             data, fds, _, _ = socket.recv_fds(
                 self._requests, REQUEST_SIZE, FDS_PER_KEEPER, socket.MSG_CMSG_CLOEXEC
@@ -125,22 +131,21 @@ class _Root:
             _say_why(fds[:1], failure)
             for descriptor in fds:
                 os.close(descriptor)  # and with its tombstone the parent knows that it is gone
-            return False
+            return None
         control, tombstone, page, stdout, stderr = fds
         if pid == 0:
             os.close(tombstone)
             name = pickle.loads(data)  # noqa: S301 - the parent's, by an inherited socket
-            self._serve_as_child(name, control, page, (stdout, stderr))
-            return True
+            return self._become_keeper(name, control, page, (stdout, stderr))
         self._tombstones[pid] = tombstone
         for descriptor in (control, page, stdout, stderr):
             os.close(descriptor)
-        return False
+        return None
 
-    def _serve_as_child(
+    def _become_keeper(
         self, worker_name: str, control: int, page: int, streams: tuple[int, int]
-    ) -> None:
-        """Be a keeper for good, and in each process that it forks a worker until it ends."""
+    ) -> Callable[[], None]:
+        """Be a keeper for good; in each worker that it forks, its work."""
         try:
             sock, shared, queue, parcels, pipe = self._keep(control, page, streams)
         except (OSError, MemoryError) as failure:
@@ -155,9 +160,7 @@ class _Root:
         with contextlib.suppress(OSError):  # the program has left its session, or ended
             os.setpgid(0, self._home)
         _rename(worker_name)
-        with severed.named():
-            serve(sock, shared, Alarm(pipe), queue, Counter(parcels))
-        tree.leave_group(0, os.getppid())
+        return partial(_work, sock, shared, Alarm(pipe), queue, Counter(parcels))
 
     def _keep(
         self, control: int, page: int, streams: tuple[int, int]
@@ -177,6 +180,14 @@ class _Root:
         sock, queue, parcels, pipe = Keeper(orders, shared, self._parent, self._turns).keep()
         orders.detach()
         return sock, shared, queue, parcels, pipe
+
+
+def _work(
+    sock: socket.socket, page: Page, alarm: Alarm, queue: socket.socket, counter: Counter
+) -> None:
+    with severed.named():
+        serve(sock, page, alarm, queue, counter)
+    tree.leave_group(0, os.getppid())
 
 
 def _fork_with(fds: Sequence[int]) -> int:

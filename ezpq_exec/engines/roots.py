@@ -7,7 +7,7 @@ import pickle
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .deafness import deafen
@@ -102,7 +102,7 @@ class Root:
 
 def _be_root(
     requests: int, tracker: int, loky_tracker: int, parent: int, deep: int, *bequeathed: Any
-) -> None:
+) -> Callable[[], None] | None:
     """Run the root, in the new process. Only there its modules are imported."""
     from . import root
 
@@ -110,7 +110,7 @@ def _be_root(
         os.set_inheritable(descriptor, False)  # by what jobs execute
     inherit(Bequest(*bequeathed), (tracker, loky_tracker))
     descend(deep)
-    root.main(socket.socket(fileno=requests), parent)
+    return root.main(socket.socket(fileno=requests), parent)
 
 
 def _streams() -> Sequence[int]:

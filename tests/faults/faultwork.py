@@ -80,4 +80,4 @@ def main_that_cannot_fork(
         raise OSError(number, errno.errorcode[number])
 
     os.fork = refuse
-    root.main(socket.socket(fileno=requests), parent)
+    return root.main(socket.socket(fileno=requests), parent)
