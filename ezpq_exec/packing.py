@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LATER",
     "Keep",
+    "goes_by_value",
     "is_quick",
     "load_call",
     "names_nothing",
@@ -87,9 +88,19 @@ def pack(value: object, keep: Keep | None = None) -> bytes:
     return _pack_by_value(value, keep) if b"__main__" in packed else packed
 
 
+_goes_by_value = False
+
+
+def goes_by_value() -> bool:
+    """Whether anything has been packed by value so far, which takes cloudpickle to unpack."""
+    return _goes_by_value
+
+
 def _pack_by_value(value: object, keep: Keep | None) -> bytes:
+    global _goes_by_value
     import cloudpickle
 
+    _goes_by_value = True
     if keep is not None:
         keep.clear()
     by_value: bytes = cloudpickle.dumps(value, PROTOCOL, keep)

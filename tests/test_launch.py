@@ -75,6 +75,38 @@ def test_workers_are_lean() -> None:
     assert not {"loky", "concurrent.futures", "asyncio"} & set(found)
 
 
+def test_few_frames_of_ours_are_below_a_job() -> None:
+    """Each would be written, and read, where a job that overruns has its stack dumped."""
+    with PriorityExecutor(1) as executor:
+        names = "[each.name for each in __import__('traceback').extract_stack()]"
+        found = executor.submit(eval, names).result(PATIENCE)
+    assert (found[0], found[-1]) == (
+        "<module>",
+        "<module>",
+    )  # the process's own, and what is evaluated
+    assert len(found) <= 5
+
+
+def test_what_brings_functions_of_main_is_loaded_for_all_where_one_was_sent() -> None:
+    """Not before, since each worker would be larger; and not by each worker, since it takes milliseconds."""
+    code = (
+        "from ezpq_exec import PriorityExecutor\n"
+        "has_it = \"'cloudpickle' in __import__('sys').modules\"\n"
+        "def function(): pass\n"
+        "for _ in range(2):\n"
+        "    with PriorityExecutor(1) as executor:\n"
+        "        print(executor.submit(eval, has_it).result())\n"
+        "with PriorityExecutor(1) as executor:\n"
+        "    executor.submit(function).result()\n"
+        "with PriorityExecutor(1) as executor:\n"
+        "    print(executor.submit(eval, has_it).result())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert (done.stdout.split(), done.stderr) == (["False", "False", "True"], "")
+
+
 @pytest.mark.parametrize(("function", "args", "code"), [(end, (3,), 3), (die, (), -9)])
 def test_its_exit_code_is_known(function: Any, args: tuple[int, ...], code: int) -> None:
     """More than once."""

@@ -29,9 +29,16 @@ class Slot:
         self.due = 0.0 if due_in is None else time.monotonic() + due_in
         self.orders: list[str] = []
         self.closed = False
+        self.is_tidy = False
+
+    def tidy(self) -> None:
+        """What is left of its worker goes before the next can come."""
+        self.is_tidy = True
 
     def order(self, what: str) -> None:
-        """What its keeper is told."""
+        """What its keeper is told: to fork only once nothing is left of the last worker."""
+        assert self.is_tidy
+        self.is_tidy = False
         self.orders.append(what)
 
 

@@ -29,7 +29,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def refusal(requests: socket.socket) -> object:
     """What a root answers to a request without what a keeper needs, of which it keeps nothing."""
     control, far = pair()
-    socket.send_fds(requests, [pickle.dumps("a worker")], [far.fileno()])
+    socket.send_fds(requests, [pickle.dumps(("a worker", False))], [far.fileno()])
     far.close()
     with control:
         answer = pickle.loads(control.recv(MESSAGE_SIZE))

@@ -60,11 +60,11 @@ class Holding(PicklingEngine):
             link.listening = False
             self._board.unwatch(link.queue.entry.fileno())
 
-    def _part(self, link: Link) -> None:
+    def _part(self, link: Link, *, at_once: bool = True) -> None:
         if link.channel is not None:
             self._board.unwatch(link.channel.sock.fileno())
         self._stop_listening(link)
-        link.part()
+        link.part(at_once=at_once)
 
     def _dismiss(self, link: Link, order: Word) -> None:
         """Let it go: when its worker has left by itself ("retire"), or at once ("end")."""

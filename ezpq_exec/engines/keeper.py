@@ -87,11 +87,11 @@ class Keeper:
             died = self._watch(worker, self._alarm)
             self._say(died)
             self._turns.give_back()
-            worker.close()
             if self._retiring:
                 os._exit(0)
             if died.reason is not None:
                 self._await_leave()
+            worker.close()
 
     def _become_worker(
         self, keeper: int, socks: Sequence[socket.socket], pipe: int, dump: Dump
@@ -106,9 +106,12 @@ class Keeper:
         dump.become_source()
 
     def _say(self, message: Born | Died | Dumped, *socks: socket.socket) -> None:
-        fds = [sock.fileno() for sock in socks]
+        data = _packed(message)
         try:
-            socket.send_fds(self._control, [_packed(message)], fds)
+            if socks:
+                socket.send_fds(self._control, [data], [sock.fileno() for sock in socks])
+            else:
+                self._control.send(data)
         except OSError:
             self._abandon()
 
@@ -169,7 +172,6 @@ class Keeper:
     def _rehearse(self, worker: Watched) -> None:
         """There is a deadline: make ready to kill, once for each worker, while nobody waits for it."""
         worker.rehearse()
-        tree.rehearse(worker.pid)
         self._turns.rehearse()
         _packed(self._obituary(worker, None, ()))
 
@@ -219,8 +221,10 @@ class Keeper:
 
     def _bury(self, worker: Watched, exitcode: int | None) -> Died:
         """Make sure that the worker and all that it started are dead, and write its obituary."""
-        known = (worker.pid,) if exitcode is None else ()
-        ended, survivors = tree.exterminate(patience=PATIENCE, first=known)
+        first = worker.pid if exitcode is None else None
+        ended, survivors = tree.exterminate(
+            patience=PATIENCE, first=first, death=None if first is None else worker.death
+        )
         if worker.dump.is_due:
             worker.overhear()
         if exitcode is None:

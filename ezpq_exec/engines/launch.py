@@ -27,7 +27,7 @@ with open(int(sys.argv[2]), "rb") as file:
     sys.path, module, function, *args = marshal.load(file)
 __import__(module)
 then = getattr(sys.modules[module], function)(*args)
-if then is not None:
+if callable(then):
     then()
 """
 

@@ -79,6 +79,7 @@ class Link:
         self.parcel: Parcel | None = None  # what is in the worker's hands of that kind
         self.blocks: set[int] = set()  # shared objects that the worker certainly has
         self.maybe: set[int] = set()  # shared objects that it may have
+        self.remains: list[Channel | JobQueue | socket.socket] = []  # of a worker that is gone
         self.has_segments = False  # the worker may keep some for its results
         self.fetched = False  # whoever handed the last job over has waited there
         self.lookout = Lookout()
@@ -162,6 +163,7 @@ class Link:
         Raises:
             OSError: there are no descriptors left for it.
         """
+        self.tidy()
         if len(socks) < SOCKS:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if self.keeper is None:
@@ -241,8 +243,11 @@ class Link:
         too_large = self.outgrown and not self.number
         return too_large or self.tasks == setup.max_tasks_per_child
 
-    def part(self) -> None:
-        """The worker is gone, or is to go by itself."""
+    def part(self, *, at_once: bool = True) -> None:
+        """The worker is gone, or is to go by itself, for which it must see its sockets' ends `at_once`.
+
+        If it is gone, that takes time in which others may be killed, and can wait: see `tidy`.
+        """
         self.ready = False
         self.ticket = self.number = 0
         self.ahead.clear()
@@ -251,16 +256,18 @@ class Link:
         if self.line is not None:
             self.line.hang_up()
         with self.lock:
-            if self.channel is not None:
-                self.channel.close()
-                self.channel = None
-            if self.queue is not None:
-                self.queue.close()
-                self.queue = None
+            self.remains += [each for each in (self.channel, self.queue, self.parcels) if each]
+            self.channel = self.queue = None
         if self.parcels is not None:
-            self.parcels.close()
             self.parcels = self.parcel = None
             self.blocks, self.maybe, self.has_segments = set(), set(), False
+        if at_once:
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Close what is left of a worker that is gone."""
+        while self.remains:
+            self.remains.pop().close()
 
     def end_capture(self) -> Output | None:
         """What the last job has printed, if that is captured."""

@@ -195,7 +195,7 @@ class Lives(Holding):
             self._fail(link, obituary.unready(died), died=True)
             return
         begun = died.begun if link.number and died.ticket == link.ticket else None
-        self._part(link)
+        self._part(link, at_once=died.reason is None)  # else before its keeper may fork
         self._report(Lost(link.slot, obituary.loss(died, begun, link.end_capture())))
 
     def _on_tombstone(self, link: Link, event: int) -> None:

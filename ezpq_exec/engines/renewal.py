@@ -60,8 +60,10 @@ class Renewals:
                 return _sooner(timeout, BEFORE)
         self._forking = [link for link in self._forking if not link.closed]
         while self._waiting and (len(self._forking) < CORES or now >= self._until):
-            self._forking.append(self._waiting.pop(0))
-            self._forking[-1].order("fork")
+            link = self._waiting.pop(0)
+            link.tidy()
+            link.order("fork")
+            self._forking.append(link)
         return _sooner(timeout, self._until - now) if self._waiting else timeout
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..packing import goes_by_value
 from .deafness import deafen
 from .footing import fill
 from .heritage import Bequest, bequest, inherit, trackers
@@ -68,7 +69,7 @@ class Root:
         """
         fds = [control, tombstone, page, *_streams()]
         try:
-            socket.send_fds(self._requests, [pickle.dumps(name)], fds)
+            socket.send_fds(self._requests, [pickle.dumps((name, goes_by_value()))], fds)
         finally:
             for descriptor in fds[3:]:
                 os.close(descriptor)

@@ -8,7 +8,6 @@ complete when the last frame of the main thread, which comes last, is there.
 from __future__ import annotations
 
 import faulthandler
-import inspect
 import os
 import select
 import signal
@@ -36,6 +35,8 @@ class Dump:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(self._reader, select.POLLIN)
         self._text = b""
         self.is_due = False
         self._last_frame = f" in {_outermost()}\n".encode()
@@ -66,6 +67,9 @@ class Dump:
             self.is_due = False
         return bool(text)
 
+    def _is_readable(self) -> bool:
+        return any(event & select.POLLIN for _, event in self._poll.poll(0))
+
     def take(self, pid: int) -> None:
         """Have the worker write its stacks, and wait until they are here, or will not come.
 
@@ -83,23 +87,21 @@ class Dump:
                 return
             self.is_due = True
         until = time.monotonic() + _LONGEST_WAIT
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
         while self.is_due:
             left = until - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000) or not self.drain():
+            if left <= 0 or not self._poll.poll(left * 1000) or not self.drain():
                 return
 
     def rehearse(self, pid: int) -> None:
         """Go through the motions of `take` and `text`, without a word to the worker."""
         if not _is_stopped(pid):
-            _is_readable(self._reader)
+            self._is_readable()
         _without_ours(f'Thread (most recent call first):\n  File "{_OURS}"\n  File ""\n')
 
     def text(self) -> str | None:
         """What was written, less the frames that are ours; None if nothing was."""
         while self.drain():
-            if not _is_readable(self._reader):
+            if not self._is_readable():
                 break
         return _without_ours(self._text.decode(errors="replace")) or None
 
@@ -133,10 +135,10 @@ def _without_ours(text: str) -> str:
 
 def _outermost() -> str:
     """The name of the function that all others were called from."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_back is not None:
+    frame = sys._getframe()  # noqa: SLF001 - documented, and `inspect` would make each worker larger
+    while frame.f_back is not None:
         frame = frame.f_back
-    return frame.f_code.co_name if frame is not None else "<unknown>"
+    return frame.f_code.co_name
 
 
 def _is_stopped(pid: int) -> bool:
@@ -146,9 +148,3 @@ def _is_stopped(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, look) is not None
     except ChildProcessError:  # it is gone
         return False
-
-
-def _is_readable(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return any(event & select.POLLIN for _, event in poll.poll(0))

@@ -21,6 +21,7 @@ if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
 __all__ = [
+    "Death",
     "adopt_orphans",
     "children",
     "descendants",
@@ -37,6 +38,7 @@ __all__ = [
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_OF_ONE_THREAD = 3  # links to a directory with one other in it
 
 
 def adopt_orphans() -> None:
@@ -103,6 +105,8 @@ def children(pid: int) -> list[int]:
     """The process ids of the children of `pid`, zombies included."""
     found: list[int] = []
     try:
+        if os.stat(f"/proc/{pid}/task").st_nlink == _OF_ONE_THREAD:  # a quarter of the system calls
+            return _listed(f"/proc/{pid}/task/{pid}/children")
         for thread in os.listdir(f"/proc/{pid}/task"):
             found += _listed(f"/proc/{pid}/task/{thread}/children")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -189,28 +193,52 @@ def leave_group(pid: int, parent: int) -> None:
         pass  # it is gone, or has become another program, which cannot be moved
 
 
+class Death:
+    """The end of a child, for which to wait. What that takes is made ready here.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+        OSError: there is no descriptor to spare.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._descriptor = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
+
+    def wait(self, until: float) -> None:
+        """Wait for it, but no longer than until then (monotonic seconds)."""
+        self._poll.poll(max(0.0, until - time.monotonic()) * 1000)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
+
+
 def _await_death_of(pid: int, until: float) -> None:
     try:
-        descriptor = os.pidfd_open(pid)
+        death = Death(pid)
     except ProcessLookupError:
         return
     try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.poll(max(0.0, until - time.monotonic()) * 1000)
+        death.wait(until)
     finally:
-        os.close(descriptor)
+        death.close()
 
 
 def exterminate(
-    spare: Collection[int] = (), patience: float = 5.0, first: Collection[int] = ()
+    spare: Collection[int] = (),
+    patience: float = 5.0,
+    first: int | None = None,
+    death: Death | None = None,
 ) -> tuple[dict[int, int], list[int]]:
     """Kill every child of this process that is not in `spare`, and all that falls to it then.
 
     Args:
         spare: pids of children to be left alone.
         patience: seconds after which those that do not die are given up.
-        first: pids of children that have not been reaped, and need not be looked for.
+        first: the pid of a child that has not been reaped, and need not be looked for.
+        death: of that one, if it is at hand.
 
     Returns:
         The exit codes of the children that died, by pid; and the pids of the survivors.
@@ -218,7 +246,7 @@ def exterminate(
     me = os.getpid()
     until = time.monotonic() + patience
     ended: dict[int, int] = {}
-    victims = list(first)
+    victims = [] if first is None else [first]
     are_left = bool(victims) or _collect(ended)
     while are_left:
         victims = victims or [pid for pid in _ours() if pid not in spare]
@@ -229,23 +257,33 @@ def exterminate(
         for pid in victims:
             leave_group(pid, me)
         send(doomed, signal.SIGKILL)
-        _await_death_of(victims[0], until)
+        if death is None:
+            _await_death_of(victims[0], until)
+        else:
+            death.wait(until)
+            death = None
         are_left = _collect(ended)
         victims = []
     return ended, []
 
 
-def rehearse(pid: int) -> None:
+def rehearse(pid: int) -> Death | None:
     """Go through the motions of killing this child, so that they take less time when time counts.
 
     After a fork, each page that a process writes to is copied first. To run the code for a kill
     writes to some eighty of them, which takes as long as all else that there is to do.
+
+    Returns:
+        Its death, to be waited for; None: there is no descriptor to spare, say.
     """
     me = os.getpid()
-    with contextlib.suppress(OSError):  # out of descriptors, say, which is no reason to end
+    death = None
+    with contextlib.suppress(OSError):  # which is no reason to end
         children(pid)
         leave_group(me, me)
         send((pid,), 0)
-        _await_death_of(pid, 0.0)
+        death = Death(pid)
+        death.wait(0.0)
         _ours()
     signal.raise_signal(signal.SIGCHLD)
+    return death

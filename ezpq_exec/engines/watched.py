@@ -13,6 +13,7 @@ import os
 import sys
 import time
 
+from . import tree
 from .alarm import DEADLINE, WEIGH
 from .page import Page
 from .scales import Scales
@@ -34,6 +35,7 @@ class Watched:
         scales: what its memory is weighed with.
         reason: why it is to be killed, as a verdict's name; None: it is not to be.
         is_rehearsed: what is done to kill it has been gone through.
+        death: its end, if it is at hand.
     """
 
     def __init__(self, pid: int, pipe: int, dump: Dump, page: Page) -> None:
@@ -43,6 +45,7 @@ class Watched:
         self.scales = Scales(page)
         self.reason: str | None = None
         self.is_rehearsed = False
+        self.death: tree.Death | None = None
         self._page = page
         self._deadline: float | None = None
 
@@ -50,6 +53,8 @@ class Watched:
         """Let go of it, once it is dead."""
         os.close(self.pipe)
         self.dump.close()
+        if self.death is not None:
+            self.death.close()
 
     @property
     def wake_at(self) -> float | None:
@@ -104,8 +109,9 @@ class Watched:
         return self.scales.overweight(now)
 
     def rehearse(self) -> None:
-        """Go through the motions of `condemn`: see `tree.rehearse`."""
+        """Go through the motions of `condemn`, and of killing it: see `tree.rehearse`."""
         self.is_rehearsed = True
+        self.death = tree.rehearse(self.pid)
         self._page.has_ended(0)
         self.dump.rehearse(self.pid)
 

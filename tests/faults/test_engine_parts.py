@@ -62,6 +62,29 @@ def test_the_death_of_a_process_that_is_gone_is_not_waited_for(dead: int) -> Non
     tree._await_death_of(dead, float("inf"))
 
 
+@pytest.mark.parametrize("starter", ["start()", "Thread(target=start).start()"])
+def test_children_are_known_whichever_thread_has_started_them(starter: str) -> None:
+    program = f"""
+import subprocess, sys
+from threading import Thread
+
+def start():
+    waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as child:
+        print(child.pid, flush=True)
+        input()
+
+{starter}
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert tree.children(parent.pid) == [child]
+        parent.communicate("\n", PATIENCE)
+
+
 def test_what_the_system_does_not_know_of_processes_is_said() -> None:
     with pytest.raises(OSError, match=r"prctl\(-1\) failed"):
         tree._prctl(-1, 0)
@@ -259,14 +282,14 @@ def link() -> Iterator[Any]:
     made.listening = made.fetched = made.has_segments = False
     made.handed = made.heard = 0
     made.parcel = made.parcels = made.capture = None
-    made.askers, made.pid, made.spoilt = {}, 77, None
+    made.askers, made.remains, made.pid, made.spoilt = {}, [], 77, None
     made.lock = threading.Lock()
     made.ahead, made.declined = deque([(10, 4), (11, 5)]), []
     made.queue = JobQueue(*socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
     ours, made.theirs = socket.socketpair()
     made.channel = Channel(ours)
     yield made
-    for each in (made.queue, made.channel, made.theirs):
+    for each in (made.queue, made.channel, made.theirs, *made.remains):
         if each is not None:
             each.close()
 
@@ -347,6 +370,31 @@ def test_what_is_said_of_a_link_that_is_closed_is_no_loss(engine: Any, link: Any
     link.closed = True
     engine._mourn(link, None)
     assert engine.wait(0.0) == []
+
+
+def test_what_is_left_of_a_worker_that_was_killed_goes_before_its_keeper_may_fork(
+    engine: Any, link: Any
+) -> None:
+    """While others may be killed there is no time for it, but the next needs its descriptors."""
+    orders: list[tuple[str, int]] = []
+    link.order = lambda what: orders.append((what, len(link.remains)))
+    channel = link.channel
+    died = Died(77, -9, "TIMED_OUT", 9, 1.0, 3.0, None, (), 0)
+    engine._renewals.hear(link, died)
+    engine._mourn(link, died)
+    assert (link.channel, link.queue, len(link.remains)) == (None, None, 2)
+    assert channel.sock.fileno() >= 0
+    assert isinstance(engine.wait(0.0)[0], Lost)
+    engine.wait(0.001)
+    assert orders == [("fork", 0)]
+    assert channel.sock.fileno() == -1
+
+
+def test_what_is_left_of_a_worker_that_ended_by_itself_goes_at_once(engine: Any, link: Any) -> None:
+    """Its keeper does not ask before it forks the next."""
+    engine._mourn(link, Died(77, -11, None, 9, 1.0, 3.0, None, (), 0))
+    assert (link.channel, link.queue, link.remains) == (None, None, [])
+    assert isinstance(engine.wait(0.0)[0], Lost)
 
 
 def test_an_answer_that_was_sent_before_its_worker_died_is_told_first(

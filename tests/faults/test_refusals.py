@@ -51,6 +51,7 @@ def bare_link() -> Iterator[Link]:
     """A link with a control socket, and no keeper that it would know."""
     made = Link.__new__(Link)
     made.keeper, made.forced, made.ticket, made.pid = None, None, 0, None
+    made.remains = []
     made.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     made.control.setblocking(False)
     with made.control, theirs:
