@@ -43,7 +43,8 @@ __all__ = [
 
 PROTOCOL = 5
 QUICK_SIZE = 64 * 1024
-_find_by_value = re.compile(b"_class_setstate").search
+_BY_VALUE = "cloudpickle.cloudpickle"  # the module that all by value names
+_find_by_value = re.compile(_BY_VALUE.encode()).search
 _TWO = struct.Struct("<BQ")  # what goes before two pickles: a zero, and the length of the first
 _NO_ARGUMENTS = pickle.dumps(((), {}), PROTOCOL)
 _NONE = pickle.dumps(None, PROTOCOL)
@@ -92,7 +93,7 @@ _goes_by_value = False
 
 
 def goes_by_value() -> bool:
-    """Whether anything has been packed by value so far, which takes cloudpickle to unpack."""
+    """Whether anything has come or gone by value so far, which takes cloudpickle."""
     return _goes_by_value
 
 
@@ -153,9 +154,12 @@ def unpack_result(
 class _Homecoming(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """See `pickle.Unpickler.find_class`."""
+        global _goes_by_value
+        if module == _BY_VALUE:  # a worker needs it to pack the next such, too
+            _goes_by_value = True
         found = super().find_class(module, name)
         # Read in cloudpickle 3.0 to 3.1: how a class that comes by value gets its attributes.
-        if name == "_class_setstate" and module == "cloudpickle.cloudpickle":
+        if name == "_class_setstate" and module == _BY_VALUE:
             return functools.partial(_set_state_of_strangers, found)
         return found
 

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 PLATFORMS = ["darwin", "win32"]
 KEEPERS = [
     *("ahead", "capture", "counter", "depot", "heritage", "holding", "keeper"),
-    *("launch", "line", "link", "lives", "page", "processes"),
+    *("launch", "line", "link", "lives", "page", "preload", "processes"),
     *("renewal", "root", "roots", "scales"),
     *("stackdump", "switchboard", "tree", "turns", "watched"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ if sys.platform != "linux":
     pytest.skip("keepers are Linux's", allow_module_level=True)
 
 from ezpq_exec import PriorityExecutor
-from ezpq_exec.engines import heritage, roots
+from ezpq_exec.engines import heritage, preload, roots
 from ezpq_exec.engines.heritage import trackers
 from ezpq_exec.engines.launch import launch
 from launchwork import die, end, tell, use_an_executor
@@ -87,24 +88,97 @@ def test_few_frames_of_ours_are_below_a_job() -> None:
     assert len(found) <= 5
 
 
-def test_what_brings_functions_of_main_is_loaded_for_all_where_one_was_sent() -> None:
+HAS_IT = "'cloudpickle' in __import__('sys').modules"
+
+
+@pytest.mark.parametrize(
+    "last", ["submit(abs, 1)", "submit(function)", "submit(eval, 'lambda: 1')"]
+)
+def test_what_brings_functions_of_main_is_loaded_for_all_once_one_went_or_came(last: str) -> None:
     """Not before, since each worker would be larger; and not by each worker, since it takes milliseconds."""
-    code = (
-        "from ezpq_exec import PriorityExecutor\n"
-        "has_it = \"'cloudpickle' in __import__('sys').modules\"\n"
-        "def function(): pass\n"
-        "for _ in range(2):\n"
-        "    with PriorityExecutor(1) as executor:\n"
-        "        print(executor.submit(eval, has_it).result())\n"
-        "with PriorityExecutor(1) as executor:\n"
-        "    executor.submit(function).result()\n"
-        "with PriorityExecutor(1) as executor:\n"
-        "    print(executor.submit(eval, has_it).result())\n"
-    )
+    lines = said_by(f"""
+from ezpq_exec import PriorityExecutor
+
+def function(): pass
+
+for _ in range(2):
+    with PriorityExecutor(1) as executor:
+        print(executor.submit(eval, {HAS_IT!r}).result())
+with PriorityExecutor(1) as executor:
+    executor.{last}.result()
+with PriorityExecutor(1) as executor:
+    print(executor.submit(eval, {HAS_IT!r}).result())
+""")
+    assert lines == ["False", "False", str("abs" not in last)]
+
+
+def said_by(program: str) -> list[str]:
+    """What that program prints; neither it nor what it starts is to have anything to complain of."""
+    strict = {**os.environ, "PYTHONWARNINGS": "default::ResourceWarning"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
+        [sys.executable, "-c", program],
+        env=strict,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
     )
-    assert (done.stdout.split(), done.stderr) == (["False", "False", "True"], "")
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ("max_tasks_per_child=1", "executor.submit(function).result()"),
+        ("", "print(repr(executor.options(timeout=0.1).submit(time.sleep, 60).exception())[:10])"),
+    ],
+)
+def test_a_keeper_loads_it_for_the_workers_to_come(options: str, end: str) -> None:
+    """Else a job with a short timeout might never have enough of it, in whatever worker it ran."""
+    lines = said_by(f"""
+import time
+from ezpq_exec import PriorityExecutor
+
+def function(): pass
+
+with PriorityExecutor(1, {options}) as executor:
+    print(executor.submit(eval, {HAS_IT!r}).result())
+    executor.submit(function).result()
+    {end}
+    print(executor.submit(eval, {HAS_IT!r}).result())
+""")
+    assert (lines[0], lines[-1]) == ("False", "True")
+
+
+def test_a_worker_that_leaves_has_closed_what_is_its_own() -> None:
+    """Before what its job has left is awaited; and nobody is warned of it."""
+    lines = said_by("""
+from ezpq_exec import PriorityExecutor
+
+with PriorityExecutor(1) as executor:
+    print(executor.submit(abs, -1).result())
+""")
+    assert lines == ["1"]
+
+
+@pytest.mark.parametrize("failure", [ImportError, OSError, MemoryError])
+def test_where_it_cannot_be_loaded_nothing_ends(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root has others to care for; whoever needs it in a worker will be told."""
+
+    def fail(name: str) -> None:
+        raise failure(name)
+
+    monkeypatch.delitem(sys.modules, "cloudpickle", raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib, "import_module", fail)
+        preload.expect_by_value()
+    assert "cloudpickle" not in sys.modules
+    preload.expect_by_value()
+    assert "cloudpickle" in sys.modules
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(("function", "args", "code"), [(end, (3,), 3), (die, (), -9)])

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from . import tree
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order
 from .page import Page
+from .preload import expect_by_value
 from .stackdump import Dump
 from .turns import Turns
 from .watched import Watched
@@ -49,6 +50,7 @@ class Keeper:
         self._turns = turns
         self._alarm: int | None = None  # what SIGCHLD wakes
         self._retiring = False
+        self._by_value = False  # the program sends functions so
         self._leave_by: float | None = None
 
     def keep(self) -> tuple[socket.socket, socket.socket, socket.socket, int]:
@@ -65,6 +67,8 @@ class Keeper:
             heard, told = os.pipe()
             os.set_blocking(heard, False)
             os.set_blocking(told, False)
+            if self._by_value:
+                expect_by_value()
             dump = Dump()
             self._page.clear()
             self._leave_by = None
@@ -142,7 +146,9 @@ class Keeper:
             data = b""
         if not data:
             self._abandon()
-        return Order(*pickle.loads(data))  # noqa: S301 - the parent's, by a socket made for this keeper
+        order = Order(*pickle.loads(data))  # noqa: S301 - the parent's, by a socket made for this keeper
+        self._by_value = order.by_value
+        return order
 
     def _watch(self, worker: Watched, alarm: int) -> Died:
         """Sleep until the worker is to die, or has; then make sure of it."""

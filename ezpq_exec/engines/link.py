@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from ..jobs import Output
+from ..packing import goes_by_value
 from . import roots
 from .base import Setup
 from .capture import Capture
@@ -118,7 +119,8 @@ class Link:
     def order(self, what: Word, ticket: int = 0, reason: str = "") -> None:
         """Tell the keeper something; in vain if it is gone."""
         try:
-            self.control.send(pickle.dumps(tuple(Order(what, ticket, reason, self.pid))))
+            order = Order(what, ticket, reason, self.pid, goes_by_value())
+            self.control.send(pickle.dumps(tuple(order)))
         except BlockingIOError:  # it has not read hundreds of orders
             self.kill_keeper()
         except OSError:
@@ -130,6 +132,7 @@ class Link:
         Raises:
             EOFError: the keeper is gone.
         """
+        self.tidy()  # the next worker's sockets may come with it
         try:
             data, fds, _, _ = socket.recv_fds(self.control, MESSAGE_SIZE, SOCKS, _CLOEXEC)
         except BlockingIOError:
@@ -163,7 +166,6 @@ class Link:
         Raises:
             OSError: there are no descriptors left for it.
         """
-        self.tidy()
         if len(socks) < SOCKS:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if self.keeper is None:

@@ -59,10 +59,12 @@ class Order(NamedTuple):
     - "end": kill the worker, and end.
 
     The first two, and "renew", are for the worker of `pid`. It may have ended by itself meanwhile,
-    and the next one be up, which they do not concern.
+    and the next one be up, which they do not concern. With each comes whether the program has sent
+    anything `by_value`, which the next worker is to be ready for.
     """
 
     what: Word
     ticket: int = 0
     reason: str = ""
     pid: int | None = None
+    by_value: bool = False

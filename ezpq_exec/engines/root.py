@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
-import importlib
 import multiprocessing
 import os
 import pickle
@@ -18,17 +16,17 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from . import logsender, severed, tree
+from . import severed, tree
 from .alarm import Alarm
 from .counter import Counter
 from .deafness import ignore
 from .keeper import Keeper
 from .messages import Unborn
 from .page import Page
+from .preload import expect_by_value, freeze
 from .turns import Turns
 from .worker import serve
 
@@ -40,9 +38,6 @@ __all__ = ["FDS_PER_KEEPER", "main"]
 FDS_PER_KEEPER = 5  # control, tombstone, page, stdout, stderr
 REQUEST_SIZE = 4096
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-
-# Else each worker, which is a fork, would take 4 ms to import logging.
-_PRELOADED = (logsender, traceback)
 
 
 def main(requests: socket.socket, parent: int) -> Callable[[], None] | None:
@@ -64,7 +59,7 @@ def main(requests: socket.socket, parent: int) -> Callable[[], None] | None:
     home = os.getpgrp()
     os.setpgid(0, 0)
     tree.adopt_orphans()
-    _freeze()
+    freeze()
     return _Root(requests, pidfd, home).work()
 
 
@@ -84,7 +79,6 @@ class _Root:
         self._deaths = tree.hear_of_deaths()
         self._tombstones: dict[int, int] = {}
         self._turns = Turns()
-        self._by_value = False
 
     def work(self) -> Callable[[], None]:
         poll = select.poll()
@@ -126,7 +120,7 @@ class _Root:
             self._end()
         name, by_value = pickle.loads(data)  # noqa: S301 - the parent's, by an inherited socket
         if by_value:
-            self._load_by_value()
+            expect_by_value()
         try:
             pid = _fork_with(fds)
         except OSError as failure:
@@ -142,16 +136,6 @@ class _Root:
         for descriptor in (control, page, stdout, stderr):
             os.close(descriptor)
         return None
-
-    def _load_by_value(self) -> None:
-        """Have what brings functions of `__main__`: else each worker would take 5 ms to import it.
-
-        Where nobody needs it, it would make each worker larger, and later dead when it is killed.
-        """
-        if not self._by_value:
-            self._by_value = True
-            importlib.import_module("cloudpickle")
-            _freeze()
 
     def _become_keeper(
         self, worker_name: str, control: int, page: int, streams: tuple[int, int]
@@ -191,12 +175,6 @@ class _Root:
         sock, queue, parcels, pipe = Keeper(orders, shared, self._parent, self._turns).keep()
         orders.detach()
         return sock, shared, queue, parcels, pipe
-
-
-def _freeze() -> None:
-    """See to it that a collection in a worker does not copy the pages that it shares."""
-    gc.collect()
-    gc.freeze()
 
 
 def _work(

@@ -105,7 +105,7 @@ def children(pid: int) -> list[int]:
     """The process ids of the children of `pid`, zombies included."""
     found: list[int] = []
     try:
-        if os.stat(f"/proc/{pid}/task").st_nlink == _OF_ONE_THREAD:  # a quarter of the system calls
+        if os.stat(f"/proc/{pid}/task").st_nlink == _OF_ONE_THREAD:  # as most have: no need to list
             return _listed(f"/proc/{pid}/task/{pid}/children")
         for thread in os.listdir(f"/proc/{pid}/task"):
             found += _listed(f"/proc/{pid}/task/{thread}/children")

@@ -66,7 +66,7 @@ def take_long(seconds: float) -> float:
 
 def main_that_cannot_fork(
     requests: int, tracker: int, loky_tracker: int, parent: int, *_: object
-) -> None:
+) -> object:
     """The root, in a system that has no room for more processes while a file says so."""
     fork, gate = os.fork, os.environ[GATE]
 

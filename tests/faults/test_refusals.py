@@ -82,6 +82,16 @@ def test_an_order_to_a_keeper_that_is_gone_is_in_vain(bare_link: Link) -> None:
         bare_link.news()
 
 
+def test_what_is_left_of_a_worker_goes_before_the_sockets_of_the_next_are_received(
+    bare_link: Link,
+) -> None:
+    """However late its death was reported: there may be no descriptors but those."""
+    left = socket.socket()
+    bare_link.remains.append(left)
+    assert bare_link.news() is None
+    assert (left.fileno(), bare_link.remains) == (-1, [])
+
+
 def test_a_connection_that_is_reset_is_an_end(
     bare_link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
