@@ -46,6 +46,20 @@ def told(*args: Any) -> tuple[tuple[Any, ...], list[str], list[str]]:
     return answer
 
 
+def said_by(program: str, **environ: str) -> list[str]:
+    """What that program prints; neither it nor what it starts is to have anything to complain of."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONWARNINGS": "default::ResourceWarning", **environ},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
 def test_a_launched_process_calls_the_function_with_its_arguments() -> None:
     args, _, _ = told(1, "two", b"three", None, ["four"])
     assert args == (1, "two", b"three", None, ["four"])
@@ -81,10 +95,7 @@ def test_few_frames_of_ours_are_below_a_job() -> None:
     with PriorityExecutor(1) as executor:
         names = "[each.name for each in __import__('traceback').extract_stack()]"
         found = executor.submit(eval, names).result(PATIENCE)
-    assert (found[0], found[-1]) == (
-        "<module>",
-        "<module>",
-    )  # the process's own, and what is evaluated
+    assert (found[0], found[-1]) == ("<module>", "<module>")  # the process's, and what is evaluated
     assert len(found) <= 5
 
 
@@ -110,21 +121,6 @@ with PriorityExecutor(1) as executor:
     print(executor.submit(eval, {HAS_IT!r}).result())
 """)
     assert lines == ["False", "False", str("abs" not in last)]
-
-
-def said_by(program: str) -> list[str]:
-    """What that program prints; neither it nor what it starts is to have anything to complain of."""
-    strict = {**os.environ, "PYTHONWARNINGS": "default::ResourceWarning"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=strict,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    assert done.stderr == ""
-    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -217,10 +213,7 @@ def test_one_that_ends_at_once_does_not_end_the_program_by_sigpipe() -> None:
         "sys.executable = '/nowhere/python'\n"
         "process = launch('test', abs, (1,), []); process.join(); print(process.exitcode)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
-    )
-    assert (done.stdout, done.stderr) == ("255\n", "")
+    assert said_by(code) == ["255"]
 
 
 def test_what_cannot_be_handed_over_starts_no_process() -> None:
@@ -367,15 +360,7 @@ with PriorityExecutor(1) as executor:
     print(inode == os.fstat(resource_tracker.getfd()).st_ino)
 """
     path = os.pathsep.join([str(tmp_path), str(TESTS.parent)])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert said_by(code, PYTHONPATH=path) == ["True"]
 
 
 def test_a_tracker_in_a_zip_file_is_handed_over_and_its_neighbours_are_left_alone(
