@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dis
+import functools
+import inspect
 import logging
 import sys
 import threading
@@ -9,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, as_completed, wait
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -71,7 +74,7 @@ class Striker:
         is_ours = name.startswith(PACKAGE) and not name.startswith(SPARED)
         if getattr(what, "__name__", "") == "__exit__":
             return  # a lock's, in C, which a defect of ours cannot keep from being released
-        if is_ours and not is_in_callback(frame):
+        if is_ours and not goes_on(frame) and not is_in_callback(frame):
             self.calls += 1
             if self.calls >= self.strikes_at:
                 self.struck = f"{code.co_name} at line {frame.f_lineno} of {code.co_filename}"
@@ -86,6 +89,20 @@ def is_in_callback(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def goes_on(frame: FrameType) -> bool:
+    """Whether it is a generator's, past its start: no call, and what is raised at its close is only shown."""
+    return bool(frame.f_code.co_flags & inspect.CO_GENERATOR) and frame.f_lasti > start(
+        frame.f_code
+    )
+
+
+@functools.cache
+def start(code: CodeType) -> int:
+    """Where the frame of a generator is when it is first asked for something."""
+    resumes = (step.offset for step in dis.get_instructions(code) if step.opname == "RESUME")
+    return next(resumes, -1)  # 3.10 has no such instruction: nothing has been executed
 
 
 @pytest.fixture
