@@ -31,10 +31,10 @@ class Run(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """Queue `job` at the worker of `slot`, which is busy; it begins it after those before it."""
+    """Queue `jobs` at the worker of `slot`, which is busy; it begins each after those before it."""
 
     slot: int
-    job: Job
+    jobs: list[Job]
 
 
 class Recall(NamedTuple):

@@ -15,6 +15,7 @@ among jobs of microseconds, one may begin up to `DEPTH` places early.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import verdicts
@@ -52,25 +53,27 @@ class Lookahead(Attempts):
         if not hungry or self.paused or self.slots.surplus > 0:
             return []
         self._most = most = min(DEPTH, self._most + MORE)
-        places = _in_turn([(slot, min(slot.depth, most) - len(slot.ahead)) for slot in hungry])
-        jobs = self.backlog.take(len(places), _can_be_queued)
-        return self._queue(jobs, places, now) if jobs else []
+        rooms = {slot: min(slot.depth, most) - len(slot.ahead) for slot in hungry}
+        rooms = {slot: room for slot, room in rooms.items() if room > 0}
+        jobs = self.backlog.take(sum(rooms.values()), _can_be_queued)
+        return self._queue(jobs, rooms, now) if jobs else []
 
-    def _queue(self, jobs: list[Job], places: list[Slot], now: float) -> list[Queue]:
-        """Queue `jobs`, of which the last is the least urgent, each in its place."""
+    def _queue(self, jobs: list[Job], rooms: dict[Slot, int], now: float) -> list[Queue]:
+        """Queue `jobs`, of which the last is the least urgent, where there is room for them."""
         worst = jobs[-1].priority
         if not self._ahead or worst > self._least_urgent:
             self._least_urgent = worst
         commands: list[Queue] = []
-        for job, slot in zip(jobs, places):  # noqa: B905 - there may be fewer jobs
+        for slot, share in _dealt(jobs, rooms).items():
             if not slot.ahead:
                 self._ahead[slot.index] = slot
                 if slot.alarm is None:
                     self.deadlines.set(slot, now + slot.patience)
-            slot.ahead.append(job)
+            slot.ahead.extend(share)
             slot.is_fresh = True
-            job.ahead = True
-            commands.append(tuple.__new__(Queue, (slot.index, job)))  # no more than Queue does
+            for job in share:
+                job.ahead = True
+            commands.append(Queue(slot.index, share))
         return commands
 
     def unqueued(self, index: int, job: Job, now: float) -> list[Command]:
@@ -241,10 +244,19 @@ class Lookahead(Attempts):
             self._ahead.pop(slot.index, None)
 
 
-def _in_turn(rooms: list[tuple[Slot, int]]) -> list[Slot]:
-    """Each slot as often as it has room, one after another."""
-    most = max((room for _, room in rooms), default=0)
-    return [slot for n in range(most) for slot, room in rooms if room > n]
+def _dealt(jobs: list[Job], rooms: Mapping[Slot, int]) -> dict[Slot, list[Job]]:
+    """Each slot's share of `jobs`, dealt one by one in turn, to no slot more than it has room for."""
+    shares: dict[Slot, list[Job]] = {}
+    dealt = filled = 0
+    while dealt < len(jobs):
+        slots = [slot for slot, room in rooms.items() if room > filled]
+        level = min(rooms[slot] for slot in slots)
+        lot = jobs[dealt : dealt + (level - filled) * len(slots)]
+        for first, slot in enumerate(slots[: len(lot)]):
+            shares.setdefault(slot, []).extend(lot[first :: len(slots)])
+        dealt += len(lot)
+        filled = level
+    return shares
 
 
 def is_simple(job: Job, slot: Slot, number: int) -> bool:

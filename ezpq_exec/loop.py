@@ -221,10 +221,14 @@ class Loop:
             return
         with SharedCondition.lock():
             pass  # a thread that, under it, has seen a job as not queued has cancelled it by now
-        queue = self._engine.queue
-        for slot, job in commands:
-            if job.called_off or not queue(slot, job.number, job.payload):
-                self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
+        for slot, jobs in commands:
+            wanted = [(job.number, job.payload) for job in jobs if not job.called_off]
+            refused = self._engine.queue(slot, wanted) if wanted else []
+            if refused or len(wanted) < len(jobs):
+                queued = {number for number, _ in wanted}.difference(refused)
+                for job in jobs:
+                    if job.number not in queued:
+                        self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
 
     def _recall(self, slot: int) -> list[Command]:
         return self._scheduler.recalled(slot, self._engine.recall(slot), time.monotonic())

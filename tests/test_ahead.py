@@ -66,8 +66,8 @@ class Rig:
 
     def put(self, *tickets: int) -> None:
         """Have jobs stand behind."""
-        for ticket in tickets:
-            assert self.ahead.put(self.link, ticket, 10 * ticket, b"call")
+        jobs = [(10 * ticket, b"call") for ticket in tickets]
+        assert not jobs or self.ahead.put(self.link, jobs, iter(tickets)) == []
 
     def read(self) -> Frame:
         """The worker's next message."""

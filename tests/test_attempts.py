@@ -183,7 +183,8 @@ def test_who_waits_again_more_urgently_than_queued_jobs_has_them_taken_back(
         rig.submit()
     next_ = rig.submit(lane, priority=1) if lane else job
     rig.end(quick)
-    assert len(rig.scheduler.look_ahead(rig.now)) == 2
+    ((_, queued),) = rig.scheduler.look_ahead(rig.now)
+    assert len(queued) == 2
     assert job.slot is not None
     loss = Loss(rig.now, rig.now)
     commands = rig.scheduler.lost(job.slot, loss, rig.now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,10 +47,11 @@ class ByHand(Engine):
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         self.heard.put(("run", number))
 
-    def queue(self, slot: int, number: int, payload: Any) -> bool:
-        self.queued.append(number)
-        self.heard.put(("queue", number))
-        return True
+    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
+        for number, _ in jobs:
+            self.queued.append(number)
+            self.heard.put(("queue", number))
+        return []
 
     def recall(self, slot: int) -> list[int]:
         queued, self.queued = self.queued, []

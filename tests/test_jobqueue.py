@@ -122,13 +122,12 @@ def test_each_message_is_received_once(pair: Pair) -> None:
 def test_jobs_that_are_put_in_go_together(pair: Pair) -> None:
     """As one message, in their order, once they are sent; before that they can be had back, too."""
     queue, worker = pair
-    assert queue.put(1, b"one")
-    assert queue.put(2, b"")
+    assert queue.put([1, 2], [b"one", b""]) == 2
     assert (queue.holds(2), queue.holds(3)) == (True, False)
     assert queue.flush()
     assert queue.flush()
     assert not queue.holds(2)
-    queue.put(3, b"three")
+    queue.put([3], [b"three"])
     frame = next_message(worker)
     assert frame is not None
     assert [(job.number, job.body) for job in jobs_in(frame.body)] == [(1, b"one"), (2, b"")]
@@ -141,8 +140,9 @@ def test_a_message_is_not_larger_than_what_is_read_at_once(pair: Pair) -> None:
     """However large the jobs are, and however many, all of them arrive."""
     queue, worker = pair
     calls = [b"a" * SMALL, *[b"b"] * 3000, b"c" * SMALL, b"d" * SMALL]
-    for ticket, call in enumerate(calls):
-        assert queue.put(ticket, call)
+    some = 1700  # of those that are small
+    assert queue.put(range(some), calls[:some]) == some
+    assert queue.put(range(some, len(calls)), calls[some:]) == len(calls) - some
     assert queue.flush()
     arrived: list[bytes] = []
     while len(arrived) < len(calls):
@@ -156,8 +156,8 @@ def test_a_full_queue_holds_what_it_cannot_send(pair: Pair) -> None:
     """It takes no more than one message beyond what there is room for, and sends that later."""
     queue, worker = pair
     count = 0
-    while queue.put(count, b"z" * SMALL):
-        count += 1
+    while taken := queue.put([count, count + 1, count + 2], [b"z" * SMALL] * 3):
+        count += taken
         assert count < 10_000
     assert not queue.flush()
     assert queue.holds(count - 1)

@@ -63,8 +63,18 @@ class Rig:
         return self.scheduler.finished(job.slot, job.number, outcome, True, self.now)
 
     def look(self) -> list[tuple[int, Job]]:
-        """What is queued, and where, before the loop sleeps."""
-        return [(slot, job) for slot, job in self.scheduler.look_ahead(self.now)]
+        """What is queued, and where, before the loop sleeps; the most urgent first, as in each slot."""
+
+        def urgency(place: tuple[int, Job]) -> tuple[Any, int]:
+            return place[1].priority, place[1].number
+
+        queued: list[tuple[int, Job]] = []
+        for slot, jobs in self.scheduler.look_ahead(self.now):
+            share = [(slot, job) for job in jobs]
+            assert share
+            assert share == sorted(share, key=urgency)
+            queued += share
+        return sorted(queued, key=urgency)
 
     def recall(self, index: int, *jobs: Job) -> list[Command]:
         """These were taken back there."""
@@ -606,15 +616,8 @@ class World:
         match command:
             case Run(slot, job):
                 return self.run(self.workers[slot], job)
-            case Queue(slot, job):
-                worker = self.workers[slot]
-                assert job.options.lane is None
-                assert job.options.retries == 0
-                if self.refuses or job.number in self.cancelled:
-                    return self.scheduler.unqueued(slot, job, self.now)
-                assert worker.current is not None
-                worker.ahead.append(job.number)
-                worker.fifo.append(job.number)
+            case Queue(slot, jobs):
+                return [command for job in jobs for command in self.queue(slot, job)]
             case Begin(job):
                 job.ahead = False
                 job.announced = True
@@ -653,6 +656,18 @@ class World:
         assert worker.up
         assert worker.current is None
         worker.current = job.number
+        worker.fifo.append(job.number)
+        return []
+
+    def queue(self, slot: int, job: Job) -> list[Command]:
+        """A job is to stand behind those of that worker."""
+        worker = self.workers[slot]
+        assert job.options.lane is None
+        assert job.options.retries == 0
+        if self.refuses or job.number in self.cancelled:
+            return self.scheduler.unqueued(slot, job, self.now)
+        assert worker.current is not None
+        worker.ahead.append(job.number)
         worker.fifo.append(job.number)
         return []
 

@@ -51,7 +51,8 @@ def test_what_has_begun_in_the_queue_unheard_is_aborted_as_well() -> None:
     scheduler.ready(0, 1, 0.0)
     quick = Outcome(Verdict.RETURNED, None, started=0.0, ended=1e-6)
     scheduler.finished(0, 1, quick, True, 0.1)
-    assert [job.number for _, job in scheduler.look_ahead(0.1)] == [3, 4]
+    ((_, queued),) = scheduler.look_ahead(0.1)
+    assert [job.number for job in queued] == [3, 4]
     scheduler.recall_all()
     scheduler.recalled(0, [4], 0.2)  # the worker is at 3, as nobody has heard yet
     posted: list[Any] = []

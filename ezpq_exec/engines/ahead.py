@@ -6,8 +6,11 @@ four places: here, not on its way yet; in the queue; in the worker's hands, not 
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from . import bundles
 from .channel import SMALL, Kind, header
@@ -28,16 +31,23 @@ class Ahead:
     def __init__(self) -> None:
         self._filled: dict[Link, JobQueue] = {}
 
-    def put(self, link: Link, ticket: int, number: int, call: bytes) -> bool:
-        """Have a job stand behind those of `link`; False if it cannot."""
+    def put(self, link: Link, jobs: Sequence[tuple[int, Any]], tickets: Iterator[int]) -> list[int]:
+        """Have jobs stand behind those of `link`; the numbers of those that cannot."""
+        # What is done for each job by itself is done in C: it is all that a job costs here.
+        numbers, calls = zip(*jobs, strict=True)
         queue = link.queue
-        if queue is None or not link.may_queue or len(call) > SMALL:
-            return False
-        if not queue.put(ticket, call):
-            return False
-        self._filled[link] = queue
-        link.ahead.append((ticket, number))
-        return True
+        if queue is None or not link.may_queue:
+            return list(numbers)
+        if max(map(len, calls)) > SMALL:
+            small = [job for job in jobs if len(job[1]) <= SMALL]
+            refused = self.put(link, small, tickets) if small else []
+            return refused + [number for number, call in jobs if len(call) > SMALL]
+        given = list(itertools.islice(tickets, len(calls)))
+        count = queue.put(given, calls)
+        if count:
+            self._filled[link] = queue
+            link.ahead.extend(zip(given, numbers[:count]))  # noqa: B905 - there may be fewer
+        return list(numbers[count:])
 
     def send(self) -> None:
         """Send what was put in. What there is no room for is sent when the worker has made some.

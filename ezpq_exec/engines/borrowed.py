@@ -11,7 +11,7 @@ inbox. A slot has no worker of its own: it counts as ready while there is a lend
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -125,11 +125,17 @@ class BorrowedEngine(Engine):
         place.admit(loan, ahead=True)
         self._lending.lend(Bundle([loan]), sent)
 
-    def queue(self, slot: int, number: int, payload: Any) -> bool:
+    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
         """See `Engine.queue`."""
         place = self._places.get(slot)
         if place is None:
-            return False
+            return [number for number, _ in jobs]
+        for number, payload in jobs:
+            self._queue(place, number, payload)
+        return []
+
+    def _queue(self, place: Place, number: int, payload: Any) -> None:
+        slot = place.slot
         loan = Loan(place, number, payload)
         loan.is_ahead = True
         ahead = self._lending.lends_ahead(loan, len(self._places))
@@ -140,10 +146,9 @@ class BorrowedEngine(Engine):
         elif place.admit(loan, ahead=ahead):
             loans = self._bundles[slot] = [loan]
         else:  # it waits at the door
-            return True
+            return
         if not ahead or len(loans) >= self._lending.lender.most:
             self._set_out(self._bundles.pop(slot))
-        return True
 
     def _set_out(self, loans: list[Loan]) -> None:
         """Lend what is to go in one call of the lender's."""

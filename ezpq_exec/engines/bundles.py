@@ -37,8 +37,9 @@ def pack(jobs: Sequence[tuple[int, bytes]]) -> bytes:
     >>> [(job.number, job.body) for job in jobs_in(message[HEADER.size :])]
     [(1, b'one'), (2, b'two')]
     """
-    head = b"".join([_ENTRY.pack(ticket, len(call)) for ticket, call in jobs])
-    body = b"".join([_COUNT.pack(len(jobs)), head, *[call for _, call in jobs]])
+    tickets, calls = zip(*jobs, strict=True)
+    entries = map(_ENTRY.pack, tickets, map(len, calls))
+    body = b"".join((_COUNT.pack(len(jobs)), *entries, *calls))
     return header(0, Kind.BUNDLE, body) + body
 
 

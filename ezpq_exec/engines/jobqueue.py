@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 
 from . import bundles
 from .bundles import HEAD, MOST, ROOM
@@ -112,14 +113,20 @@ class JobQueue:
             return False
         return True
 
-    def put(self, ticket: int, call: bytes) -> bool:
-        """Put in a job behind others, which goes with the next `flush`; False if there is no room."""
-        size = HEAD + len(call)
-        if self._size + size > ROOM and not self.flush():
-            return False
-        self._unsent.append((ticket, call))
-        self._size += size
-        return True
+    def put(self, tickets: Sequence[int], calls: Sequence[bytes]) -> int:
+        """Put in jobs behind others, which go with the next `flush`; how many there was room for."""
+        size = HEAD * len(calls) + sum(map(len, calls))
+        if self._size + size <= ROOM:  # as nearly always
+            self._unsent += zip(tickets, calls, strict=True)
+            self._size += size
+            return len(calls)
+        for count, (ticket, call) in enumerate(zip(tickets, calls, strict=True)):
+            size = HEAD + len(call)
+            if self._size + size > ROOM and not self.flush():
+                return count
+            self._unsent.append((ticket, call))
+            self._size += size
+        return len(calls)
 
     def flush(self) -> bool:
         """Send what was put in; False if there is no room: then it stays where it is."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import packing
@@ -208,10 +208,12 @@ class ProcessEngine(Lives):
         link.tasks += outcome is not None
         return outcome
 
-    def queue(self, slot: int, number: int, payload: Any) -> bool:
+    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
         """See `Engine.queue`."""
         link = self._links.get(slot)
-        return link is not None and self._ahead.put(link, next(self._tickets), number, payload)
+        if link is None:
+            return [number for number, _ in jobs]
+        return self._ahead.put(link, jobs, self._tickets)
 
     def recall(self, slot: int) -> list[int]:
         """See `Engine.recall`."""

@@ -238,14 +238,15 @@ class Facts:
         fact.where, fact.slot, fact.attempts = "runs", command.slot, fact.attempts + 1
 
     def _read_Queue(self, command: Queue, now: float) -> None:
-        fact = self.of(command.job)
-        must(not self.paused, "queued while paused", fact)
-        must(fact in self.eligible(), "queued and may not run", fact)
-        limits = (fact.timeout, fact.limit, fact.lane, fact.retries or None)
-        must(all(limit is None for limit in limits), "not to be queued", fact)
-        before = self.at(command.slot)
-        must(before is not None and before.timeout is None, "queued behind nothing", fact)
-        fact.where, fact.slot = "ahead", command.slot
+        must(bool(command.jobs), "nothing is queued", command)
+        for fact in map(self.of, command.jobs):
+            must(not self.paused, "queued while paused", fact)
+            must(fact in self.eligible(), "queued and may not run", fact)
+            limits = (fact.timeout, fact.limit, fact.lane, fact.retries or None)
+            must(all(limit is None for limit in limits), "not to be queued", fact)
+            before = self.at(command.slot)
+            must(before is not None and before.timeout is None, "queued behind nothing", fact)
+            fact.where, fact.slot = "ahead", command.slot
 
     def _read_Begin(self, command: Begin, now: float) -> None:
         fact = self.of(command.job)

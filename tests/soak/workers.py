@@ -76,8 +76,9 @@ class Workers(Events):
         match order:
             case Run(slot, job):
                 self.hand_over(self.workers.get(slot), self.facts.of(job))
-            case Queue(slot, job):
-                self.queue(self.workers.get(slot), slot, self.facts.of(job))
+            case Queue(slot, jobs):
+                for job in jobs:
+                    self.queue(self.workers.get(slot), slot, self.facts.of(job))
             case Begin(job):
                 job.ahead, job.announced = False, True
             case Recall(slot):
