@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .heap import Heap
+from .heap import Entry, Heap
 from .jobs import Job, Verdict
 from .lanes import Lane, Mishap, mishap_of
 from .ranks import Ranks
@@ -61,6 +61,14 @@ class Backlog:
             head = lane.head
             if lane.holder is None and (head is None or not _precedes(head, job)):
                 self._change(lane)
+
+    def push_in_turn(self, jobs: list[Job]) -> None:
+        """As `push`, for jobs that have no lane."""
+        entries: list[Entry] = []
+        for job in jobs:
+            job.place = entry = [job.priority, job.number, job]
+            entries.append(entry)
+        self._ranks.extend(entries)
 
     def pop(self) -> Job:
         """Take out the job that is to run next, which then holds its lane; IndexError if none can."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ __all__ = ["Decisions"]
 
 KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, by force
 QUICK = 0.0005  # seconds: after a job that took no longer, others are queued ahead
+
+_may_be_queued = operator.attrgetter("options.may_be_queued")
 
 
 class Decisions:
@@ -189,6 +192,14 @@ class Decisions:
         if job.options.queue_timeout is not None and job.attempt == 0:
             self.deadlines.set(job, job.submitted + job.options.queue_timeout)
 
+    def wait_in_turn(self, jobs: list[Job]) -> None:
+        """As `wait`, for jobs that have come one after another."""
+        if all(map(_may_be_queued, jobs)):  # so they have neither lane nor limit
+            self.backlog.push_in_turn(jobs)
+        else:
+            for job in jobs:
+                self.wait(job)
+
     def withdraw(self, job: Job) -> None:
         """`job` waits no longer."""
         self.deadlines.clear(job)
@@ -209,22 +220,6 @@ class Decisions:
         if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now
-        self._note_end(job, outcome)
-        if job.options.retries:
-            before = self.failures.pop(job.number, outcome)
-            outcome.context = None if before is outcome else before.value
-        if job.lane is not None and not self._is_in_slot(job):
-            self.backlog.leave(job)
-        return Settle(job, outcome)
-
-    def settle_simply(self, job: Job, outcome: Outcome) -> Settle:
-        """As `settle`, for a job with neither alarm, lane nor retries that ran to its end in a worker."""
-        job.started = outcome.started
-        job.ended = outcome.ended
-        self._note_end(job, outcome)
-        return tuple.__new__(Settle, (job, outcome))  # no more than `Settle` does
-
-    def _note_end(self, job: Job, outcome: Outcome) -> None:
         if outcome.pid is not None:
             job.pid = outcome.pid
         job.cpu_time = outcome.cpu_time
@@ -233,6 +228,12 @@ class Decisions:
         job.verdict = outcome.verdict
         job.state = State.DONE
         self.settled[outcome.verdict] += 1
+        if job.options.retries:
+            before = self.failures.pop(job.number, outcome)
+            outcome.context = None if before is outcome else before.value
+        if job.lane is not None and not self._is_in_slot(job):
+            self.backlog.leave(job)
+        return Settle(job, outcome)
 
     def _is_in_slot(self, job: Job) -> bool:
         """Whether a slot is still taken by it, settled or not."""

@@ -191,13 +191,9 @@ class Lookahead(Attempts):
 
     def _begin(self, slot: Slot) -> Begin:
         """The worker of `slot` is at the next of those that were queued."""
-        return Begin(self.begin_next(slot))
-
-    def begin_next(self, slot: Slot) -> Job:
-        """As `_begin`, without the command: the job has ended, too, so nobody need be told."""
         job = slot.job = slot.ahead.popleft()
         self._set_running(job, slot)
-        return job
+        return Begin(job)
 
     def _begin_aside(self, job: Job, slot: Slot) -> Begin:
         slot.ahead.remove(job)
@@ -257,17 +253,6 @@ def _dealt(jobs: list[Job], rooms: Mapping[Slot, int]) -> dict[Slot, list[Job]]:
         dealt += len(lot)
         filled = level
     return shares
-
-
-def is_simple(job: Job, slot: Slot, number: int) -> bool:
-    """Whether `job` is that of `number`, and its end only means that the next in `slot` has begun."""
-    return bool(
-        job.number == number
-        and slot.ahead
-        and job.condemned is None
-        and job.options.may_be_queued
-        and job.state is State.RUNNING
-    )
 
 
 def _find(slot: Slot, number: int) -> Job | None:

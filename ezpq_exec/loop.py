@@ -204,9 +204,10 @@ class Loop:
 
     def _obey(self, commands: list[Command]) -> None:
         """Obey these commands, and those that follow from them; futures are resolved later."""
+        settle = self._settling.add
         for command in commands:  # which grows meanwhile
             if type(command) is Settle:
-                self._settling.add(command)
+                settle(command)
             elif type(command) is Run:
                 commands += self._hand_over(command.slot, command.job)
             elif type(command) is Begin:

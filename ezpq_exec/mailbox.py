@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["Mailbox"]
@@ -53,7 +53,7 @@ class Mailbox(Generic[T]):
         """The reader is awake."""
         self._sleep = None
 
-    def read(self) -> Iterator[T]:
-        """Take out the letters, in the order in which they came."""
-        while self._letters:
-            yield self._letters.popleft()
+    def read(self) -> list[T]:
+        """Take out the letters that are there, in the order in which they came."""
+        take = self._letters.popleft
+        return [take() for _ in range(len(self._letters))]

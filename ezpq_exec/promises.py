@@ -9,15 +9,15 @@ from __future__ import annotations
 from . import verdicts
 from .commands import Command
 from .jobs import Job, Outcome
-from .lookahead import Lookahead
 from .slots import Phase, Slot
+from .succession import Succession
 
 __all__ = ["Promises"]
 
 MOST_OFFERED = 4  # slots at a time: hardly ever do more threads submit at the same instant
 
 
-class Promises(Lookahead):
+class Promises(Succession):
     """The part of the scheduler that lets others hand jobs over while nothing waits."""
 
     def on_offer(self) -> list[int]:

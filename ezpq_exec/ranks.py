@@ -53,13 +53,19 @@ class Ranks(Generic[T]):
     def push(self, rank: Any, number: int, item: T) -> Entry:
         """Add `item`; keep what is returned, to take it out again."""
         entry = [rank, number, item]
-        row = self._rows.get(rank)
-        if type(row) is deque and row and row[-1][_NUMBER] < number:  # as nearly always
-            row.append(entry)
-            self._living += 1
-        else:
-            self._file(entry)
+        self.extend([entry])
         return entry
+
+    def extend(self, entries: list[Entry]) -> None:
+        """Add items, each as the entry that `push` would return: `[rank, number, item]`."""
+        rows = self._rows
+        for entry in entries:
+            row = rows.get(entry[0])
+            if type(row) is deque and row and row[-1][_NUMBER] < entry[_NUMBER]:  # as nearly always
+                row.append(entry)
+                self._living += 1
+            else:
+                self._file(entry)
 
     def _file(self, entry: Entry) -> None:
         rank = entry[0]

@@ -18,7 +18,6 @@ from .commands import Command, Look
 from .deadlines import Pause
 from .idleness import Idleness
 from .jobs import Job, Outcome, State, Verdict
-from .lookahead import is_simple
 from .overview import Overview
 from .reports import Loss
 from .slots import Phase, Slot
@@ -57,8 +56,7 @@ class Scheduler(Overview):
         """Jobs have come, one after another."""
         if self.broken is not None:
             return [command for job in jobs for command in self.submitted(job, now)]
-        for job in jobs:
-            self.wait(job)
+        self.wait_in_turn(jobs)
         return self.dispatch(now) if jobs else []
 
     def rejected(self, job: Job, error: BaseException, now: float) -> list[Command]:
@@ -208,14 +206,14 @@ class Scheduler(Overview):
         """Jobs of a slot ended by themselves, each queued behind the one before it."""
         commands: list[Command] = []
         slot = self.slots.get(index)
-        last = numbers[-1]
-        for number, outcome in zip(numbers, outcomes, strict=True):
-            job = None if slot is None else slot.job
-            if slot is None or job is None or number == last or not is_simple(job, slot, number):
-                commands += self.finished(index, number, outcome, True, now)
-            else:  # the part of `finished` that has an effect here
-                self.begin_next(slot)
-                commands.append(self.settle_simply(job, outcome))
+        at = 0
+        while at < len(numbers):
+            if slot is not None:  # the last of them is never so simple: the slot is then to be fed
+                settles = self.settle_in_turn(slot, numbers[at:-1], outcomes[at:-1])
+                commands += settles
+                at += len(settles)
+            commands += self.finished(index, numbers[at], outcomes[at], True, now)
+            at += 1
         return commands
 
     def lost(self, index: int, loss: Loss, now: float) -> list[Command]:

@@ -48,9 +48,10 @@ class Settling:
 
     def settle(self) -> None:
         """Resolve the futures, in the order in which the jobs came to their end."""
-        settles = self._settles
+        settles, resolve = self._settles, self._resolve
         while settles:
-            self._resolve(*settles[0])
+            job, outcome = settles[0]
+            resolve(job, outcome)
             settles.popleft()
 
     def take(self) -> list[Settle]:

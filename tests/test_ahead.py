@@ -20,7 +20,7 @@ if sys.platform != "linux":
 
 from ezpq_exec.engines.ahead import Ahead, recall
 from ezpq_exec.engines.bundles import call_back, claimed, jobs_in, pack
-from ezpq_exec.engines.channel import Frame, Kind, header, whole
+from ezpq_exec.engines.channel import SMALL, Frame, Kind, header, whole
 from ezpq_exec.engines.jobqueue import JobQueue, next_message
 from ezpq_exec.engines.link import Link
 from ezpq_exec.engines.page import Page
@@ -109,6 +109,15 @@ def test_jobs_that_are_not_on_their_way_come_back(rig: Rig) -> None:
     assert rig.places == [1]
     rig.ahead.send()
     assert rig.queue.recall() == ({}, [])
+
+
+def test_what_is_too_large_for_a_message_stands_behind_none(rig: Rig) -> None:
+    """The others of those that were to stand there do, and it is said which does not."""
+    jobs = [(20, b"small"), (30, bytes(SMALL + 1)), (40, bytes(SMALL))]
+    assert rig.ahead.put(rig.link, jobs, iter((2, 3, 4))) == [30]
+    assert list(rig.link.ahead) == [(2, 20), (3, 40)]
+    assert rig.ahead.put(rig.link, jobs[1:2], iter((5,))) == [30]
+    assert recall(rig.link) == [20, 40]
 
 
 def test_jobs_that_the_worker_has_not_read_come_back(rig: Rig) -> None:

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "ezpq_exec"
 LAYERS = [
     "excerpt naming errors options jobs owner heap wallclock",
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
-    "decisions attempts lookahead promises overview scheduler ending stats named packing contexts batching inbox exitorder",
+    "decisions attempts lookahead succession promises overview scheduler ending stats named packing contexts batching inbox exitorder",
     "engines.*",
     "courier loglistener exits mailbox places gate condition offers handed resolver settling hearing question wreck loop whereabouts desk",
     "extras progress",
@@ -47,7 +47,7 @@ PURE = [
         "slots",
     ),
     *("history", "lanes", "ranks", "idleness", "verdicts", "decisions", "attempts", "lookahead"),
-    *("promises", "overview", "sizing"),
+    *("succession", "promises", "overview", "sizing"),
     *("scheduler", "ending", "stats"),
 ]
 IMPURE = {

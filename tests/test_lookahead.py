@@ -140,6 +140,22 @@ def test_the_best_are_dealt_out_in_turn() -> None:
     assert rig.scheduler.waiting == 2 * DEPTH + 2
 
 
+def test_no_worker_is_dealt_more_than_it_has_room_for() -> None:
+    """Once one has all that it may have, the others share what is left."""
+    rig = Rig(2)
+    jobs = [rig.submit(priority=number) for number in range(DEPTH + 20)]
+    rig.finish(rig.first[0])
+    assert rig.look() == [(0, job) for job in jobs[1 : DEPTH + 1]]
+    rig.finish(jobs[0])
+    rig.finish(jobs[1])  # so there is room for two
+    rig.finish(rig.first[1])
+    assert jobs[DEPTH + 1].slot == 1
+    assert rig.look() == [
+        *zip([0, 1, 0, 1], jobs[DEPTH + 2 : DEPTH + 6], strict=True),
+        *[(1, job) for job in jobs[DEPTH + 6 :]],
+    ]
+
+
 def test_nothing_is_fed_while_paused() -> None:
     """A pause is for queues too."""
     rig = Rig()
@@ -383,6 +399,20 @@ def test_those_that_end_in_turn_are_told_with_all_that_is_known_of_them() -> Non
         assert (job.state, job.verdict, job.attempt) == (State.DONE, Verdict.RETURNED, 1)
         assert (job.started, job.ended) == (outcome.started, outcome.ended)
         assert (job.cpu_time, job.max_rss, job.exitcode) == (0.5, 2**20, 0)
+    assert rig.scheduler.settled[Verdict.RETURNED] == 1 + len(ended)
+
+
+def test_each_that_ends_in_turn_is_counted_as_it_ended() -> None:
+    """Those that raised among those that returned."""
+    rig = Rig()
+    running, queued = rig.fed(4)
+    ended = [running, *queued]
+    verdicts = [Verdict.RETURNED, Verdict.RAISED, Verdict.RETURNED, Verdict.RAISED, Verdict.RAISED]
+    outcomes = [Outcome(verdict, None, started=100.0, ended=100.1) for verdict in verdicts]
+    commands = rig.scheduler.finished_in_turn(0, [job.number for job in ended], outcomes, rig.now)
+    assert settled(commands) == list(zip(ended, verdicts, strict=True))
+    assert rig.scheduler.settled[Verdict.RETURNED] == 1 + 2
+    assert rig.scheduler.settled[Verdict.RAISED] == 3
 
 
 def test_an_idle_slot_takes_from_the_queues() -> None:

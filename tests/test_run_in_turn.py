@@ -8,6 +8,7 @@ from typing import Any
 from ezpq_exec import PriorityExecutor
 from ezpq_exec.commands import Kill
 from ezpq_exec.desk import Desk
+from ezpq_exec.engines.channel import SMALL
 from ezpq_exec.jobs import Call, Job, Outcome, State, Verdict
 from ezpq_exec.options import Options
 from ezpq_exec.scheduler import Scheduler
@@ -32,6 +33,14 @@ def test_a_job_that_is_over_can_be_killed_no_more_and_nobody_waits_for_that() ->
         assert not ex._loop.kill(future._job)  # as where it ends between two looks at it
         assert not future.reprioritize(1)
         assert ex.submit(abs, -2).result(PATIENCE) == 2
+
+
+def test_what_cannot_go_ahead_among_others_runs_in_its_turn() -> None:
+    """Some jobs among many tiny ones are too large to stand behind another."""
+    sizes = [2 * SMALL if number % 7 == 0 else number for number in range(3000)]
+    with PriorityExecutor(2) as ex:
+        futures = [ex.submit(len, bytes(size)) for size in sizes]
+        assert [future.result(PATIENCE) for future in futures] == sizes
 
 
 def test_whoever_wants_to_hear_of_its_start_does() -> None:

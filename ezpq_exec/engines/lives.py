@@ -66,7 +66,7 @@ class Lives(Holding):
         together = len(frames) > 1 and link.ahead and not self._recycles
         numbers = link.end_in_turn(frames) if together else []
         if numbers:
-            outcomes = [outcome_of(frame) for frame in frames[: len(numbers)]]
+            outcomes = list(map(outcome_of, frames[: len(numbers)]))
             self._report(FinishedInTurn(link.slot, numbers, outcomes))
             self._stop_listening(link)
         for frame in frames[len(numbers) :]:
