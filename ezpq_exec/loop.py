@@ -162,7 +162,8 @@ class Loop:
             self._settling.settle()
         while self._later:
             self.post(*self._later.popleft())
-        if not self._mail.fall_asleep():
+        # A thread that found nothing on offer has left a record; it does not ring where nobody sleeps.
+        if not self._mail.fall_asleep() or self._offers.are_recorded:
             timeout = 0.0
         reports = self._engine.wait(timeout)
         self._mail.wake_up()
@@ -227,9 +228,8 @@ class Loop:
             refused = self._engine.queue(slot, wanted) if wanted else []
             if refused or len(wanted) < len(jobs):
                 queued = {number for number, _ in wanted}.difference(refused)
-                for job in jobs:
-                    if job.number not in queued:
-                        self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
+                for job in (job for job in jobs if job.number not in queued):
+                    self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
 
     def _recall(self, slot: int) -> list[Command]:
         return self._scheduler.recalled(slot, self._engine.recall(slot), time.monotonic())

@@ -195,20 +195,66 @@ def test_a_job_whose_answer_has_been_fetched_is_not_killed() -> None:
     assert engine.heard.take(0) == []
 
 
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once a slot was on offer."""
+    event = threading.Event()
+    put = Offers.put
+
+    def spy(offers: Offers, slots: Iterable[int]) -> None:
+        put(offers, slots)
+        if offers.are_there:
+            event.set()
+
+    monkeypatch.setattr(Offers, "put", spy)
+    return event
+
+
+def test_a_job_for_which_nothing_is_on_offer_any_more_is_noticed(
+    offered: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop is awake, and has read all records but this one: it looks again before it sleeps."""
+    engine = ByHand(kills=True, hands_over=True)
+    executor = PriorityExecutor(1, engine=engine)
+    first = executor.submit(abs, -1)
+    engine.finish(engine.next("run"))
+    assert first.result(PATIENCE)
+    assert offered.wait(PATIENCE)
+    has_read, goes_on = threading.Event(), threading.Event()
+    read_mail, take = Desk._read_mail, Offers.take
+
+    def reading(desk: Desk, now: float) -> Any:
+        has_read.set()
+        assert goes_on.wait(PATIENCE)
+        return read_mail(desk, now)
+
+    def overtaken(offers: Offers, job: Job) -> Any:
+        monkeypatch.setattr(Desk, "_read_mail", reading)
+        engine.wake()
+        assert has_read.wait(PATIENCE)
+        record = take(offers, job)
+        assert not record.taken
+        return record
+
+    monkeypatch.setattr(Offers, "take", overtaken)
+    future = executor.submit(abs, -2)
+    goes_on.set()
+    number = engine.next("run")
+    engine.finish(number)
+    assert future.result(PATIENCE) == number
+    executor.shutdown()
+
+
 def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(
+    offered: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A finalizer submits others in the midst of it; then the one that came first is next."""
     engine = ByHand(kills=True, queues=True, hands_over=True)
     engine.gives_back = True
     executor = PriorityExecutor(1, engine=engine)
-    offered, numbers = threading.Event(), list[int]()
-    put, take = Offers.put, Offers.take
-
-    def putting(offers: Offers, slots: Iterable[int]) -> None:
-        put(offers, slots)
-        if offers.are_there:
-            offered.set()
+    numbers = list[int]()
+    take = Offers.take
 
     def overtaken(offers: Offers, job: Job) -> Any:
         monkeypatch.setattr(Offers, "take", take)
@@ -219,7 +265,6 @@ def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(
         numbers.extend((engine.next("run"), engine.next("queue")))
         return take(offers, job)
 
-    monkeypatch.setattr(Offers, "put", putting)
     futures = [executor.submit(abs, -1)]
     engine.finish(engine.next("run"))
     assert offered.wait(PATIENCE)
