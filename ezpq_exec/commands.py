@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from .jobs import Job, Outcome, Verdict
 
@@ -35,6 +35,11 @@ class Queue(NamedTuple):
 
     slot: int
     jobs: list[Job]
+
+    @property
+    def wanted(self) -> list[tuple[int, Any]]:
+        """Number and payload of each job whose future nobody has cancelled."""
+        return [(job.number, job.payload) for job in self.jobs if not job.called_off]
 
 
 class Recall(NamedTuple):

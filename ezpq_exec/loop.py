@@ -223,11 +223,11 @@ class Loop:
             return
         with SharedCondition.lock():
             pass  # a thread that, under it, has seen a job as not queued has cancelled it by now
+        shares = {command.slot: command.wanted for command in commands}
+        refused = self._engine.queue({slot: share for slot, share in shares.items() if share})
         for slot, jobs in commands:
-            wanted = [(job.number, job.payload) for job in jobs if not job.called_off]
-            refused = self._engine.queue(slot, wanted) if wanted else []
-            if refused or len(wanted) < len(jobs):
-                queued = {number for number, _ in wanted}.difference(refused)
+            if refused or len(shares[slot]) < len(jobs):
+                queued = {number for number, _ in shares[slot]}.difference(refused)
                 for job in (job for job in jobs if job.number not in queued):
                     self._obey(self._scheduler.unqueued(slot, job, time.monotonic()))
 

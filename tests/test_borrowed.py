@@ -170,10 +170,10 @@ def test_what_is_queued_stays_here_until_its_turn_and_can_be_had_back(
         engine.run(0, 1, Call(hold, (gate.path, "one"), {}), None)
         assert gate.heard() == ["one"]
         for number in (2, 3):
-            assert not engine.queue(0, [(number, Call(hold, (gate.path, number), {}))])
+            assert not engine.queue({0: [(number, Call(hold, (gate.path, number), {}))]})
         assert len(engine._lending.bundles) == 1, "only the first was lent"
         assert engine.recall(0) == [2, 3]
-        assert not engine.queue(0, [(4, Call(hold, (gate.path, "four"), {}))])
+        assert not engine.queue({0: [(4, Call(hold, (gate.path, "four"), {}))]})
         gate.open()
         assert gate.heard() == ["four"]
         assert [report.number for report in _finished(engine, 1)] == [1]
@@ -201,7 +201,7 @@ def test_nothing_is_lent_ahead_where_jobs_wait_at_the_lenders(
         for slot in (0, 1):
             engine.run(slot, slot, engine.pack(Call(hold, (gate.path, slot), {})), None)
             call = engine.pack(Call(hold, (gate.path, 2 + slot), {}))
-            assert not engine.queue(slot, [(2 + slot, call)])
+            assert not engine.queue({slot: [(2 + slot, call)]})
         assert gate.heard() == ["0"]
         assert len(engine._lending.bundles) == 2, "only those of the slots themselves were lent"
         assert (engine.recall(0), engine.recall(1)) == ([2], [3])
@@ -247,7 +247,7 @@ def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
         assert gate.heard() == ["one"]
         for number in (2, 3):
             call = engine.pack(Call(hold, (gate.path, number), {}))
-            assert not engine.queue(0, [(number, call)])
+            assert not engine.queue({0: [(number, call)]})
         gate.open()
         assert gate.heard() == ["2"]
         assert engine.recall(0) == [3]
@@ -257,6 +257,34 @@ def test_jobs_are_lent_ahead_where_there_is_a_place_for_each_worker(
         gate.open(100)
         _end(engine)
     assert gate.all_heard() == []
+
+
+def test_what_is_lent_ahead_for_two_slots_is_lent_one_of_each_in_turn(
+    lend: Callable[[Executor], Executor], gate: Gate
+) -> None:
+    """The lender's workers share one queue, in which the most urgent are to come first."""
+    engine = BorrowedEngine(lend(ThreadPoolExecutor(2)))
+    engine._lending.lender.pace = 0.01  # one goes in a call
+    engine.open(Setup())
+
+    def call(number: int) -> Any:
+        return engine.pack(Call(hold, (gate.path, number), {}))
+
+    for slot in (0, 1):
+        engine.start(slot)
+    try:
+        for slot in (0, 1):
+            engine.run(slot, slot, call(slot), None)
+        assert sorted(gate.heard(2)) == ["0", "1"]
+        shares = {0: [(2, call(2)), (4, call(4)), (6, call(6))], 1: [(3, call(3)), (5, call(5))]}
+        assert engine.queue(shares) == []
+        engine.wait(0.0)
+        for number in range(2, 7):
+            gate.open()
+            assert gate.heard() == [str(number)]
+    finally:
+        gate.open(100)
+        _end(engine)
 
 
 def test_what_is_lent_ahead_for_two_slots_goes_to_two_workers(
@@ -271,7 +299,7 @@ def test_what_is_lent_ahead_for_two_slots_goes_to_two_workers(
     try:
         for number in range(4):
             call = engine.pack(Call(hold, (gate.path, number), {}))
-            assert not engine.queue(number % 2, [(number, call)])
+            assert not engine.queue({number % 2: [(number, call)]})
         engine.wait(0.0)
         assert sorted(gate.heard(2)) == ["0", "1"]
         gate.open(4)
@@ -467,7 +495,7 @@ def test_a_worker_that_outlives_its_pool_begins_no_job_that_was_had_back_from_it
             engine.start(slot)
             assert [*engine.wait(PATIENCE)] == [Ready(slot, None)]
             engine.run(slot, slot, job, None)
-        assert not engine.queue(0, [(2, job)])
+        assert not engine.queue({0: [(2, job)]})
         assert engine.wait(0) == []
         ours, others, ahead = (hand.take() for _ in range(3))
         board = engine._lending.board
@@ -479,7 +507,7 @@ def test_a_worker_that_outlives_its_pool_begins_no_job_that_was_had_back_from_it
         begun = [report.loss.begun for report in reports if isinstance(report, Lost)]
         assert begun == [None], "it had not begun, and can be lent again"
         engine.run(0, 3, job, None)
-        assert not engine.queue(0, [(4, job)])
+        assert not engine.queue({0: [(4, job)]})
         assert engine.wait(0) == []
         anew = [hand.take() for _ in range(2)]
         assert engine._lending.board is board, "a job of the old one's is still out"

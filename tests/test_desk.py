@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,8 +47,8 @@ class ByHand(Engine):
     def run(self, slot: int, number: int, payload: Any, timeout: float | None) -> None:
         self.heard.put(("run", number))
 
-    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
-        for number, _ in jobs:
+    def queue(self, shares: Mapping[int, Sequence[tuple[int, Any]]]) -> list[int]:
+        for number, _ in shares[0]:
             self.queued.append(number)
             self.heard.put(("queue", number))
         return []

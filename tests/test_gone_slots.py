@@ -56,7 +56,7 @@ def test_a_job_for_it_is_sent_nowhere(engine: Any) -> None:
     if not isinstance(engine, (ThreadEngine, BorrowedEngine)):  # whose slots are lost by nobody
         engine.run(SLOT, NUMBER, payload(engine), None)
     if engine.capabilities.queues:
-        assert engine.queue(SLOT, [(NUMBER, payload(engine))]) == [NUMBER]
+        assert engine.queue({SLOT: [(NUMBER, payload(engine))]}) == [NUMBER]
         assert engine.recall(SLOT) == []
     if engine.capabilities.hands_over and not isinstance(engine, (ThreadEngine, BorrowedEngine)):
         sent: list[object] = []

@@ -31,12 +31,14 @@ class Ahead:
     def __init__(self) -> None:
         self._filled: dict[Link, JobQueue] = {}
 
-    def put(self, link: Link, jobs: Sequence[tuple[int, Any]], tickets: Iterator[int]) -> list[int]:
-        """Have jobs stand behind those of `link`; the numbers of those that cannot."""
+    def put(
+        self, link: Link | None, jobs: Sequence[tuple[int, Any]], tickets: Iterator[int]
+    ) -> list[int]:
+        """Have jobs stand behind those of `link`, if there is one; the numbers of those that cannot."""
         # What is done for each job by itself is done in C: it is all that a job costs here.
         numbers, calls = zip(*jobs, strict=True)
-        queue = link.queue
-        if queue is None or not link.may_queue:
+        queue = None if link is None else link.queue
+        if link is None or queue is None or not link.may_queue:
             return list(numbers)
         if max(map(len, calls)) > SMALL:
             small = [job for job in jobs if len(job[1]) <= SMALL]

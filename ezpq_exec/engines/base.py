@@ -12,7 +12,7 @@ reports it as after `start`. What is said of a slot that was retired before it w
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -225,17 +225,17 @@ class Engine(abc.ABC):
         """The thread has left the line. Returns the answer that it got; if None, it will be reported."""
         raise NotImplementedError
 
-    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
-        """Hand over jobs that the worker of `slot` is to begin, one by one, once its job has ended.
+    def queue(self, shares: Mapping[int, Sequence[tuple[int, Any]]]) -> list[int]:
+        """Hand over jobs that workers are to begin, one by one, once the jobs that they have have ended.
 
         They are reported as `Finished`, like any job. After `Lost`, a job that had not begun is not
         reported at all.
 
         Args:
-            jobs: of each, its number and payload.
+            shares: by slot, the number and payload of each job that it gets, the most urgent first.
 
         Returns:
-            The numbers of those that the worker cannot have.
+            The numbers of those that their workers cannot have.
         """
         raise NotImplementedError
 

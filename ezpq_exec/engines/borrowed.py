@@ -11,7 +11,8 @@ inbox. A slot has no worker of its own: it counts as ready while there is a lend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -125,14 +126,17 @@ class BorrowedEngine(Engine):
         place.admit(loan, ahead=True)
         self._lending.lend(Bundle([loan]), sent)
 
-    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
-        """See `Engine.queue`."""
-        place = self._places.get(slot)
-        if place is None:
-            return [number for number, _ in jobs]
-        for number, payload in jobs:
-            self._queue(place, number, payload)
-        return []
+    def queue(self, shares: Mapping[int, Sequence[tuple[int, Any]]]) -> list[int]:
+        """See `Engine.queue`. One of each slot's in turn, as a lender's workers may share its queue."""
+        refused: list[int] = []
+        for turn in itertools.zip_longest(*shares.values()):
+            for slot, job in zip(shares, turn, strict=True):
+                place = self._places.get(slot)
+                if job is not None and place is not None:
+                    self._queue(place, *job)
+                elif job is not None:
+                    refused.append(job[0])
+        return refused
 
     def _queue(self, place: Place, number: int, payload: Any) -> None:
         slot = place.slot

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import packing
@@ -208,12 +208,12 @@ class ProcessEngine(Lives):
         link.tasks += outcome is not None
         return outcome
 
-    def queue(self, slot: int, jobs: Sequence[tuple[int, Any]]) -> list[int]:
+    def queue(self, shares: Mapping[int, Sequence[tuple[int, Any]]]) -> list[int]:
         """See `Engine.queue`."""
-        link = self._links.get(slot)
-        if link is None:
-            return [number for number, _ in jobs]
-        return self._ahead.put(link, jobs, self._tickets)
+        refused: list[int] = []
+        for slot, jobs in shares.items():
+            refused += self._ahead.put(self._links.get(slot), jobs, self._tickets)
+        return refused
 
     def recall(self, slot: int) -> list[int]:
         """See `Engine.recall`."""

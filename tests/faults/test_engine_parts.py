@@ -324,8 +324,8 @@ def test_a_job_that_a_worker_s_queue_does_not_take_is_not_queued(engine: Any, li
     """It waits on, as if it had never been tried."""
     while link.queue.send(b"x"):
         pass
-    assert engine.queue(0, [(6, b"c" * SMALL)]) == []  # which has not set out yet
-    assert engine.queue(0, [(7, b"call")]) == [7]
+    assert engine.queue({0: [(6, b"c" * SMALL)]}) == []  # which has not set out yet
+    assert engine.queue({0: [(7, b"call")]}) == [7]
     assert [number for _, number in link.ahead] == [4, 5, 6]
     sent: list[object] = []
     engine.hand_over(0, 6, b"call", None, sent, False)
