@@ -10,7 +10,8 @@ as anybody is told; and they are taken back before anything is decided that coul
 
 So the rest of the scheduler decides as if no job were ever handed over early. One thing can be
 seen: while jobs are taken back, the worker goes on, and may take one from between two others. So
-among jobs of microseconds, one may begin up to `DEPTH` places early.
+among jobs of microseconds, one may begin up to `DEPTH` places early; and a worker that gets through its
+own faster than the others is that much ahead of them.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class Lookahead(Attempts):
         if not hungry or self.paused or self.slots.surplus > 0:
             return []
         self._most = most = min(DEPTH, self._most + MORE)
-        rooms = {slot: min(slot.depth, most) - len(slot.ahead) for slot in hungry}
-        rooms = {slot: room for slot, room in rooms.items() if room > 0}
+        rooms = {
+            slot: room for slot in hungry if (room := min(slot.depth, most) - len(slot.ahead)) > 0
+        }
         jobs = self.backlog.take(sum(rooms.values()), _can_be_queued)
         return self._queue(jobs, rooms, now) if jobs else []
 
@@ -201,6 +203,7 @@ class Lookahead(Attempts):
         return Begin(job)
 
     def _set_running(self, job: Job, slot: Slot) -> None:
+        """`job` runs from now on. (`Succession` does the same by itself.)"""
         self._forget_if_empty(slot)
         job.state = State.RUNNING
         job.attempt += 1

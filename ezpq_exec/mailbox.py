@@ -54,6 +54,6 @@ class Mailbox(Generic[T]):
         self._sleep = None
 
     def read(self) -> list[T]:
-        """Take out the letters that are there, in the order in which they came."""
+        """Take out the letters that are there, in the order in which they came; others are for the next time."""
         take = self._letters.popleft
         return [take() for _ in range(len(self._letters))]

@@ -20,9 +20,9 @@ class Succession(Lookahead):
     ) -> list[Settle]:
         """Settle these jobs, up to the first whose end means more than that the next has begun.
 
-        The effect is that of `Scheduler.finished` for each of them, without a word on those that
-        have begun and ended in between. It is done in one place, since most of what a job of
-        microseconds costs the scheduler is this.
+        The effect is that of `Scheduler.finished` for each of them, but for feeding the slot, and for
+        any word on those that have begun and ended in between. It is done in one place, since most
+        of what a job of microseconds costs the scheduler is this.
         """
         settles: list[Settle] = []
         returned = 0
@@ -52,7 +52,7 @@ class Succession(Lookahead):
             else:
                 self.settled[verdict] += 1
             settles.append(tuple.__new__(Settle, (job, outcome)))  # no more than `Settle` does
-            job = slot.job = ahead.popleft()
+            job = slot.job = ahead.popleft()  # from here on, as `_set_running`
             job.state = State.RUNNING
             job.attempt += 1
             job.slot = slot.index

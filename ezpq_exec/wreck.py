@@ -100,8 +100,7 @@ def end(engine: Engine, mail: Mailbox[Any], answer: Callable[[], object]) -> Non
     engine.close(kill=True)
     ended = False
     while not ended:
-        for _ in mail.read():
-            pass  # questions are also in another list, from which `answer` takes them
+        mail.read()  # questions are also in another list, from which `answer` takes them
         answer()
         left = until - time.monotonic()
         if left <= 0:

@@ -25,7 +25,7 @@ def test_a_reader_that_is_awake_is_not_woken() -> None:
     box = Mailbox[str](bell)
     box.post("a")
     assert bell.rung == 0
-    assert list(box.read()) == ["a"]
+    assert box.read() == ["a"]
 
 
 def test_a_sleeper_is_woken() -> None:
@@ -38,7 +38,18 @@ def test_a_sleeper_is_woken() -> None:
     box.post("b")
     box.post("c")
     box.wake_up()
-    assert list(box.read()) == ["a", "b", "c"]
+    assert box.read() == ["a", "b", "c"]
+
+
+def test_what_comes_while_letters_are_read_is_for_the_next_time() -> None:
+    """So whoever answers each letter with another cannot keep the reader for ever."""
+    box = Mailbox[int](Bell())
+    box.post(1)
+    box.post(2)
+    for letter in box.read():
+        box.post(10 * letter)
+    assert box.read() == [10, 20]
+    assert not box.is_unread
 
 
 def test_each_sleep_is_ended_by_a_ring_of_its_own() -> None:
@@ -50,18 +61,18 @@ def test_each_sleep_is_ended_by_a_ring_of_its_own() -> None:
         box.post("a")
         assert bell.rung == rung
         box.wake_up()
-        assert list(box.read()) == ["a"]
+        assert box.read() == ["a"]
 
 
 def test_a_letter_that_came_too_late_to_be_read_keeps_the_reader_awake() -> None:
     """A letter posted between the last reading and falling asleep is noticed then."""
     bell = Bell()
     box = Mailbox[str](bell)
-    assert list(box.read()) == []
+    assert box.read() == []
     box.post("late")
     assert not box.fall_asleep()
     box.wake_up()
-    assert list(box.read()) == ["late"]
+    assert box.read() == ["late"]
     assert box.fall_asleep()
 
 
