@@ -210,9 +210,10 @@ def load_call(
         return function, args, kwargs
     end = _TWO.size + _TWO.unpack_from(packed)[1]
     function = named.load(bytes(packed[_TWO.size : end]))
-    if packed[end:] == _NO_ARGUMENTS:
+    rest = packed[end:]
+    if rest == _NO_ARGUMENTS:
         return function, (), {}
-    args, kwargs = pickle.loads(memoryview(packed)[end:], buffers=buffers)
+    args, kwargs = pickle.loads(rest, buffers=buffers)
     return function, args, kwargs
 
 
