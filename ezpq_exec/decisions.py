@@ -220,6 +220,15 @@ class Decisions:
         if job.slot is not None or outcome.started:
             job.started = outcome.started or job.started
             job.ended = outcome.ended or now
+        self._note_end(job, outcome)
+        if job.options.retries:
+            before = self.failures.pop(job.number, outcome)
+            outcome.context = None if before is outcome else before.value
+        if job.lane is not None and not self._is_in_slot(job):
+            self.backlog.leave(job)
+        return Settle(job, outcome)
+
+    def _note_end(self, job: Job, outcome: Outcome) -> None:
         if outcome.pid is not None:
             job.pid = outcome.pid
         job.cpu_time = outcome.cpu_time
@@ -228,12 +237,6 @@ class Decisions:
         job.verdict = outcome.verdict
         job.state = State.DONE
         self.settled[outcome.verdict] += 1
-        if job.options.retries:
-            before = self.failures.pop(job.number, outcome)
-            outcome.context = None if before is outcome else before.value
-        if job.lane is not None and not self._is_in_slot(job):
-            self.backlog.leave(job)
-        return Settle(job, outcome)
 
     def _is_in_slot(self, job: Job) -> bool:
         """Whether a slot is still taken by it, settled or not."""

@@ -203,7 +203,6 @@ class Lookahead(Attempts):
         return Begin(job)
 
     def _set_running(self, job: Job, slot: Slot) -> None:
-        """`job` runs from now on. `Succession` does the same by itself."""
         self._forget_if_empty(slot)
         job.state = State.RUNNING
         job.attempt += 1

@@ -77,10 +77,7 @@ class Resolver:
         future = job.future
         is_plain = outcome.packed and outcome.verdict is Verdict.RETURNED and outcome.output is None
         if is_plain and future is not None and future.is_unseen:
-            try:
-                value = packing.unpack_at_once(outcome.value)
-            except Exception:  # it may be too deep: it is unpacked again, by who tells of that
-                value = packing.LATER
+            value = _at_once(outcome.value)
             if value is not packing.LATER and self._resolve_unseen(job, future, value):
                 return
             is_slow = value is packing.LATER
@@ -186,6 +183,14 @@ class Resolver:
             return packing.unpack_error(outcome.value), outcome.verdict
         except BaseException as failure:  # a user's class, which may raise what it likes
             return failure, Verdict.RAISED
+
+
+def _at_once(packed: Any) -> Any:
+    """What is packed, if that takes no time and can be unpacked (it may be too deep); else `LATER`."""
+    try:
+        return packing.unpack_at_once(packed)
+    except Exception:  # it is unpacked again, by who tells of the failure
+        return packing.LATER
 
 
 def _after(earlier: BaseException | None, error: BaseException) -> BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .commands import Settle
-from .jobs import Outcome, State, Verdict
+from .jobs import Outcome, State
 from .lookahead import Lookahead
 from .slots import Slot
 
@@ -21,11 +21,9 @@ class Succession(Lookahead):
         """Settle these jobs, up to the first whose end means more than that the next has begun.
 
         The effect is that of `Scheduler.finished` for each of them, but for feeding the slot, and for
-        any word on those that have begun and ended in between. It is done in one place, since most
-        of what a job of microseconds costs the scheduler is this.
+        any word on those that have begun and ended in between.
         """
         settles: list[Settle] = []
-        returned = 0
         ahead = slot.ahead
         for number, outcome in zip(numbers, outcomes, strict=True):
             job = slot.job
@@ -40,23 +38,8 @@ class Succession(Lookahead):
                 break
             job.started = outcome.started
             job.ended = outcome.ended
-            job.cpu_time = outcome.cpu_time
-            job.max_rss = outcome.max_rss
-            job.exitcode = outcome.exitcode
-            job.verdict = verdict = outcome.verdict
-            if outcome.pid is not None:
-                job.pid = outcome.pid
-            job.state = State.DONE
-            if verdict is Verdict.RETURNED:
-                returned += 1
-            else:
-                self.settled[verdict] += 1
+            self._note_end(job, outcome)
             settles.append(tuple.__new__(Settle, (job, outcome)))  # no more than `Settle` does
-            job = slot.job = ahead.popleft()  # from here on, as `_set_running`
-            job.state = State.RUNNING
-            job.attempt += 1
-            job.slot = slot.index
-            job.pid, job.host = slot.pid, slot.host
-        self.settled[Verdict.RETURNED] += returned
-        self._forget_if_empty(slot)
+            follower = slot.job = ahead.popleft()
+            self._set_running(follower, slot)
         return settles

@@ -211,17 +211,17 @@ class Link:
         self.due = time.monotonic() + timeout if timeout else 0.0
 
     def end_in_turn(self, frames: list[Frame]) -> list[int]:
-        """The job in hand, and those behind it, have ended in turn, as `frames` say; their numbers."""
+        """Jobs have ended: the one in hand, and those that were queued behind it, in turn.
+
+        Returns:
+            Their numbers: as many as there are `frames` that answer them one after another.
+        """
         numbers: list[int] = []
         if self.line is None:
-            ticket, number, ahead = self.ticket, self.number, self.ahead
             for frame in frames:
-                if frame[0] != ticket or frame[1] not in _ANSWERS:  # by position, which is quicker
+                if frame.number != self.ticket or frame.kind not in _ANSWERS:
                     break
-                numbers.append(number)
-                ticket, number = ahead.popleft() if ahead else (0, 0)
-            self.ticket, self.number = ticket, number
-            self.tasks += len(numbers)
+                numbers.append(self.end_job())
         return numbers
 
     def end_job(self) -> int:
