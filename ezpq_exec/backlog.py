@@ -44,7 +44,7 @@ class Backlog:
     @property
     def eligible(self) -> int:
         """How many could run now, if there were slots for all."""
-        return len(self._ranks)
+        return self._ranks.living
 
     def push(self, job: Job) -> None:
         """File `job` by its priority; among equals by its number, whenever it comes."""

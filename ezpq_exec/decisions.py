@@ -11,7 +11,7 @@ from .backlog import Backlog
 from .commands import Break, Close, Command, Kill, Retire, Run, Settle, Start
 from .deadlines import Deadlines, Pause
 from .idleness import Idleness
-from .jobs import Job, Outcome, State, Verdict
+from .jobs import DONE, RUNNING, Job, Outcome, Verdict
 from .slots import Phase, Slot, Slots
 
 __all__ = ["Decisions"]
@@ -19,7 +19,7 @@ __all__ = ["Decisions"]
 KILL_PATIENCE = 8.0  # seconds after which a kill that is not confirmed is tried again, by force
 QUICK = 0.0005  # seconds: after a job that took no longer, others are queued ahead
 
-_may_be_queued = operator.attrgetter("options.may_be_queued")
+_only_waits = operator.attrgetter("options.only_waits")
 
 
 class Decisions:
@@ -92,17 +92,21 @@ class Decisions:
             for job, before in self.backlog.advance()
         ]
 
-    def assign(self, job: Job, slot: Slot, now: float) -> Run:
-        """`job` runs in `slot` from now on."""
+    def assign(self, job: Job, slot: Slot, now: float, before: Job | None = None) -> Run:
+        """`job` runs in `slot` from now on, where `before` has just ended."""
         if slot.phase is not Phase.BUSY:
             self.slots.move(slot, Phase.BUSY)
         slot.job = job
-        job.state = State.RUNNING
+        job.state = RUNNING
         job.attempt += 1
         job.slot = slot.index
         job.pid, job.host = slot.pid, slot.host
         if job.options.timeout is not None:
-            self.deadlines.set(job, now + job.options.timeout + self.grace)
+            due = now + job.options.timeout + self.grace
+            if before is None:
+                self.deadlines.set(job, due)
+            else:
+                self.deadlines.hand_on(before, job, due)
         elif job.alarm is not None:
             self.deadlines.clear(job)
         return Run(slot.index, job)
@@ -110,7 +114,7 @@ class Decisions:
     def free(self, slot: Slot, ready: bool, now: float) -> None:
         """`slot` has no job any more. `ready`: its worker can take another one; else it is replaced."""
         job, slot.job = slot.job, None
-        if job is not None and job.lane is not None and job.state is State.DONE:
+        if job is not None and job.lane is not None and job.state is DONE:
             self.backlog.leave(job)
         if ready:
             self.deadlines.clear(slot)
@@ -129,7 +133,7 @@ class Decisions:
         """
         backlog, slots = self.backlog, self.slots
         return bool(
-            job.state is State.RUNNING
+            job.state is RUNNING
             and job.condemned is None
             and job.lane is None
             and not job.options.retries
@@ -194,7 +198,7 @@ class Decisions:
 
     def wait_in_turn(self, jobs: list[Job]) -> None:
         """As `wait`, for jobs that have come one after another."""
-        if all(map(_may_be_queued, jobs)):  # so they have neither lane nor limit
+        if all(map(_only_waits, jobs)):
             self.backlog.push_in_turn(jobs)
         else:
             for job in jobs:
@@ -213,7 +217,7 @@ class Decisions:
 
     def settle(self, job: Job, outcome: Outcome, now: float) -> Settle:
         """Note how `job` ended, which is final."""
-        if job.state is State.DONE:
+        if job.state is DONE:
             raise AssertionError(f"{job!r} is settled twice")
         if job.alarm is not None:
             self.deadlines.clear(job)
@@ -235,7 +239,7 @@ class Decisions:
         job.max_rss = outcome.max_rss
         job.exitcode = outcome.exitcode
         job.verdict = outcome.verdict
-        job.state = State.DONE
+        job.state = DONE
         self.settled[outcome.verdict] += 1
 
     def _is_in_slot(self, job: Job) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 from . import verdicts
 from .attempts import Attempts
 from .commands import Begin, Command, Queue, Recall
-from .jobs import Job, Outcome, State
+from .jobs import RUNNING, Job, Outcome
 from .reports import Loss
 from .slots import Phase, Slot
 
@@ -204,7 +204,7 @@ class Lookahead(Attempts):
 
     def _set_running(self, job: Job, slot: Slot) -> None:
         self._forget_if_empty(slot)
-        job.state = State.RUNNING
+        job.state = RUNNING
         job.attempt += 1
         job.slot = slot.index
         job.pid, job.host = slot.pid, slot.host

@@ -52,6 +52,7 @@ from .settling import HOLD, Settling
 
 __all__ = ["Loop"]
 
+GLANCE = 60e-6  # seconds to look for more reports without sleeping, which takes as long
 NAP = 0.01  # seconds: the longest sleep while threads fetch answers themselves and leave records
 LONGEST_SLEEP = 24 * 3600.0  # seconds, which no system's wait refuses
 
@@ -128,10 +129,11 @@ class Loop:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
         settling = self._settling
-        if settling.may_grow:
-            reports = self._engine.wait(0.0)  # there may be others to settle together with these
+        may_hold = settling.may_grow and self._may_hold()
+        if settling.may_grow:  # there may be others to settle together with these
+            reports = self._engine.wait(GLANCE if may_hold else 0.0)
         if not reports:
-            reports = self._sleep()
+            reports = self._sleep(may_hold)
         settling.begin_turn()
         now = time.monotonic()
         self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
@@ -146,19 +148,16 @@ class Loop:
         self._obey(commands)
         self._queue(self._scheduler.look_ahead(now))
 
-    def _sleep(self) -> Iterable[Report]:
-        """Offer idle slots, resolve futures unless they may wait, and sleep until something happens."""
-        timeout = None
+    def _sleep(self, may_hold: bool) -> Iterable[Report]:
+        """Offer idle slots, resolve futures unless they `may_hold`, and sleep until something happens."""
+        timeout = HOLD if may_hold else NAP if self._offers.naps else None
         deadline = self._scheduler.next_deadline()
         if deadline is not None:
-            timeout = min(max(0.0, deadline - time.monotonic()), LONGEST_SLEEP)
-        if self._offers.naps:
-            timeout = NAP if timeout is None else min(timeout, NAP)
-        if self._hands_over:
-            self._offers.put(self._scheduler.on_offer())
-        if self._may_hold():
-            timeout = HOLD if timeout is None else min(timeout, HOLD)
-        else:
+            left = max(0.0, deadline - time.monotonic())
+            timeout = min(left, LONGEST_SLEEP if timeout is None else timeout)
+        if not may_hold:  # else jobs wait, and no slot is idle
+            if self._hands_over:
+                self._offers.put(self._scheduler.on_offer())
             self._settling.settle()
         while self._later:
             self.post(*self._later.popleft())
@@ -171,8 +170,8 @@ class Loop:
 
     def _may_hold(self) -> bool:
         """Whether futures may be resolved later, together with others that are about to follow."""
-        may_grow = self._settling.may_grow and self._scheduler.backlog.eligible > 0
-        return may_grow and self._settling.may_wait(time.monotonic())
+        jobs_wait = bool(self._scheduler.backlog.eligible)
+        return jobs_wait and self._settling.may_wait(time.monotonic())
 
     def _read_mail(self, now: float) -> list[Command]:
         scheduler = self._scheduler

@@ -176,8 +176,10 @@ class Options:
     capture: bool = False
     context: tuple[ContextVar[Any], ...] = ()
     # Derived from the others, since they are asked for with each job: whether it may be handed over
-    # ahead of its turn, and whether the thread that submits it may hand it over.
+    # ahead of its turn, whether to wait means no more than to be in the backlog, and whether the thread
+    # that submits it may hand it over.
     may_be_queued: bool = field(init=False, repr=False, compare=False)
+    only_waits: bool = field(init=False, repr=False, compare=False)
     is_plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -201,6 +203,7 @@ class Options:
             *(self.lane, self.retries or None, self.capture or None),
         )
         put(self, "may_be_queued", all(limit is None for limit in limits))
+        put(self, "only_waits", self.lane is None and self.queue_timeout is None)
         is_bare = self.memory_limit is None and not self.capture
         put(self, "is_plain", self.lane is None and is_bare)
 

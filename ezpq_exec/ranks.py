@@ -40,11 +40,11 @@ class Ranks(Generic[T]):
         self._rows: dict[Any, Entry | deque[Entry]] = {}
         self._order: list[Any] = []  # a heap of the ranks that have a row
         self._late: Heap[Entry] = Heap()
-        self._living = 0
+        self.living = 0  # items; to ask for this costs less than `len`
         self._dead = 0
 
     def __len__(self) -> int:
-        return self._living
+        return self.living
 
     def __iter__(self) -> Iterator[T]:
         """The living items, in no order."""
@@ -63,13 +63,13 @@ class Ranks(Generic[T]):
             row = rows.get(entry[0])
             if type(row) is deque and row and row[-1][_NUMBER] < entry[_NUMBER]:  # as nearly always
                 row.append(entry)
-                self._living += 1
+                self.living += 1
             else:
                 self._file(entry)
 
     def _file(self, entry: Entry) -> None:
         rank = entry[0]
-        self._living += 1
+        self.living += 1
         row = self._rows.get(rank)
         if isinstance(row, deque):
             if not row or row[-1][_NUMBER] < entry[_NUMBER]:
@@ -85,13 +85,19 @@ class Ranks(Generic[T]):
     def remove(self, entry: Entry) -> None:
         """Take out an entry that is still there."""
         entry[_ITEM] = None
-        self._living -= 1
+        self.living -= 1
         self._dead += 1
-        if self._dead > _FEW and self._dead > self._living:
+        if self._dead > _FEW and self._dead > self.living:
             self._make_anew()
 
     def pop(self) -> T:
         """Take out the lowest item; IndexError if there is none."""
+        if self._order and not self._late:
+            row = self._rows[self._order[0]]
+            if type(row) is deque and row and row[0][_ITEM] is not None:  # as nearly always
+                self.living -= 1
+                item: T = row.popleft()[_ITEM]
+                return item
         entry = self.peek()
         if entry is None:
             raise IndexError("pop from empty ranks")
@@ -99,7 +105,7 @@ class Ranks(Generic[T]):
 
     def _pop(self, entry: Entry) -> T:
         """Take out the entry that is the lowest."""
-        self._living -= 1
+        self.living -= 1
         late = self._late.peek()
         if late is not None and late[-1] is entry:
             self._late.pop()
@@ -139,7 +145,7 @@ class Ranks(Generic[T]):
             else:
                 break
             row.popleft()
-        self._living -= len(taken) - had
+        self.living -= len(taken) - had
 
     def peek(self) -> Entry | None:
         """The lowest living entry, left in place; None if there is none."""
@@ -183,7 +189,7 @@ class Ranks(Generic[T]):
         """Build all again without dead entries; those that came late are then in their rows."""
         entries = sorted(self._entries(), key=_number)
         self._rows, self._order, self._late = {}, [], Heap()
-        self._living = self._dead = 0
+        self.living = self._dead = 0
         for entry in entries:
             self._file(entry)
 

@@ -13,7 +13,7 @@ from .courier import Courier
 from .engines.arrivals import Arrival
 from .engines.mappings import Mode
 from .history import put_before
-from .jobs import Job, Outcome, Verdict
+from .jobs import RETURNED, Job, Outcome, Verdict
 from .offers import Handover
 from .places import Places
 
@@ -75,7 +75,7 @@ class Resolver:
     def settle(self, job: Job, outcome: Outcome) -> None:
         """Resolve the future of `job`; on a courier, if a user's code may run by that."""
         future = job.future
-        is_plain = outcome.packed and outcome.verdict is Verdict.RETURNED and outcome.output is None
+        is_plain = outcome.packed and outcome.verdict is RETURNED and outcome.output is None
         if is_plain and future is not None and future.is_unseen:
             value = _at_once(outcome.value)
             if value is not packing.LATER and self._resolve_unseen(job, future, value):
@@ -84,7 +84,7 @@ class Resolver:
         else:
             is_slow = outcome.packed and not packing.is_quick(outcome.value)
         # Whatever fails in a lane goes there, so that jobs that were skipped are told after the cause.
-        fails_in_lane = outcome.verdict is not Verdict.RETURNED and job.options.lane is not None
+        fails_in_lane = outcome.verdict is not RETURNED and job.options.lane is not None
         if is_slow or outcome.output is not None or fails_in_lane:
             self._decoder.send(functools.partial(self._resolve_there, job, outcome))
             return
@@ -105,7 +105,7 @@ class Resolver:
     def resolve_here(self, record: Handover, outcome: Outcome) -> bool:
         """Resolve a future on the thread that waits for it; False if that is left to the loop."""
         job, future = record.job, record.job.future
-        if outcome.verdict is not Verdict.RETURNED:
+        if outcome.verdict is not RETURNED:
             return False
         value = packing.unpack_at_once(outcome.value)
         if value is packing.LATER:
@@ -152,7 +152,7 @@ class Resolver:
         if verdict is not outcome.verdict:
             job.verdict = verdict
             self._recount(outcome.verdict, verdict)
-        if verdict is Verdict.RETURNED:
+        if verdict is RETURNED:
             future.resolve(value)
         elif verdict is not Verdict.CANCELLED:
             future.fail(_after(outcome.context, value))
@@ -177,9 +177,9 @@ class Resolver:
     def _unpack(outcome: Outcome) -> tuple[Any, Verdict]:
         try:
             if isinstance(outcome.value, Arrival):
-                return outcome.value.open(packing.unpack_result, Mode.COPY), Verdict.RETURNED
-            if outcome.verdict is Verdict.RETURNED:
-                return packing.unpack_result(outcome.value), Verdict.RETURNED
+                return outcome.value.open(packing.unpack_result, Mode.COPY), RETURNED
+            if outcome.verdict is RETURNED:
+                return packing.unpack_result(outcome.value), RETURNED
             return packing.unpack_error(outcome.value), outcome.verdict
         except BaseException as failure:  # a user's class, which may raise what it likes
             return failure, Verdict.RAISED

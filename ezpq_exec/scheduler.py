@@ -17,7 +17,7 @@ from . import verdicts
 from .commands import Command, Look
 from .deadlines import Pause
 from .idleness import Idleness
-from .jobs import Job, Outcome, State, Verdict
+from .jobs import DONE, RUNNING, Job, Outcome, State, Verdict
 from .overview import Overview
 from .reports import Loss
 from .slots import Phase, Slot
@@ -65,10 +65,10 @@ class Scheduler(Overview):
 
     def cancelled(self, job: Job, now: float) -> list[Command]:
         """The future of `job` was cancelled; a job just told to run was not handed over."""
-        if job.state is State.DONE:
+        if job.state is DONE:
             return []
         self.withdraw(job)
-        slot = self.slot_of(job) if job.state is State.RUNNING else None
+        slot = self.slot_of(job) if job.state is RUNNING else None
         if slot is not None:
             self.free(slot, True, now)
             job.slot = job.pid = job.host = None
@@ -92,7 +92,7 @@ class Scheduler(Overview):
             job.condemned = Verdict.KILLED
             loss = Loss(begun=None, ended=now)
             return [self.settle(job, verdicts.condemned(job, loss), now), *self.dispatch(now)]
-        if job.state is not State.RUNNING or not self.can_kill:
+        if job.state is not RUNNING or not self.can_kill:
             return []
         return [self.condemn(job, Verdict.KILLED, now)]
 
@@ -152,7 +152,7 @@ class Scheduler(Overview):
 
     def started(self, index: int, job: Job, at: float | None, now: float) -> list[Command]:
         """The engine was asked when `job` began: at `at`, or it has not yet (None)."""
-        if job.state is not State.RUNNING or job.slot != index:
+        if job.state is not RUNNING or job.slot != index:
             return []
         if job.condemned is not None:
             return [self.condemn(job, job.condemned, now, force=True)]
@@ -179,7 +179,7 @@ class Scheduler(Overview):
         if job.number != number:
             return self.overtook(slot, number, outcome, now)
         if ready and self.only_makes_room(job, slot):
-            follower = self.assign(self.backlog.pop(), slot, now)
+            follower = self.assign(self.backlog.pop(), slot, now, job)
             if self.queues and follower.job.options.may_be_queued:
                 self.feed(slot, outcome)
             return [follower, self.settle(job, outcome, now)]
@@ -187,7 +187,7 @@ class Scheduler(Overview):
         if begin is None:
             self.free(slot, ready, now)
         concluded: list[Command] = []
-        if job.state is not State.DONE:
+        if job.state is not DONE:
             if job.condemned is not None:  # somebody was told that it will be killed
                 loss = Loss(outcome.started, outcome.ended, job.pid, output=outcome.output)
                 outcome = verdicts.condemned(job, loss)
@@ -228,7 +228,7 @@ class Scheduler(Overview):
         self.free(slot, False, now)
         self.await_worker(slot, now)
         before: list[Command] = []
-        if job is not None and job.state is not State.DONE:
+        if job is not None and job.state is not DONE:
             before = self.bereave(job, loss, reason, now)
         after = self.follow_up(slot, now)
         return orphaned + before + after + ([] if job is None else self.make_way(job))

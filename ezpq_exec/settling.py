@@ -15,7 +15,7 @@ from .jobs import Job, Outcome
 
 __all__ = ["HOLD", "Settling"]
 
-MOST = 16  # jobs whose futures may wait for those of others
+MOST = 256  # jobs whose futures may wait for those of others
 HOLD = 0.001  # seconds: the most that a future waits for others, and only while jobs wait to run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .commands import Settle
-from .jobs import Outcome, State
+from .jobs import RUNNING, Outcome
 from .lookahead import Lookahead
 from .slots import Slot
 
@@ -32,7 +32,7 @@ class Succession(Lookahead):
                 or job is None
                 or job.number != number
                 or job.condemned is not None
-                or job.state is not State.RUNNING
+                or job.state is not RUNNING
                 or not job.options.may_be_queued
             ):
                 break

@@ -94,6 +94,57 @@ def test_deadlines_may_change_while_the_due_are_served() -> None:
     assert deadlines.next() == 2.0
 
 
+def test_what_is_handed_on_is_due_at_its_own_moment() -> None:
+    """Whose deadline was handed on has none; the heir's comes when it is due, and once."""
+    deadlines = Deadlines[Owner]()
+    owner, heir = Owner("owner"), Owner("heir")
+    deadlines.set(owner, 5.0)
+    deadlines.hand_on(owner, heir, 7.0)
+    assert (owner.alarm, len(deadlines)) == (None, 1)
+    assert list(deadlines.due(6.9)) == []
+    assert deadlines.next() == 7.0
+    assert list(deadlines.due(7.0)) == [heir]
+    assert (heir.alarm, deadlines.next()) == (None, None)
+
+
+def test_of_many_that_follow_each_other_none_moves_anything() -> None:
+    """There is one entry for all of them, and it is looked at once for each moment that comes."""
+    deadlines = Deadlines[Owner]()
+    first = before = Owner("0")
+    deadlines.set(first, 60.0)
+    entry = first.alarm
+    for moment in range(1, 1000):
+        heir = Owner(str(moment))
+        deadlines.hand_on(before, heir, 60.0 + moment / 1000)
+        before = heir
+    assert before.alarm is entry
+    assert deadlines.next() == 60.0
+    assert list(deadlines.due(60.0)) == []
+    assert deadlines.next() == 60.999
+    deadlines.clear(before)
+    assert deadlines.next() is None
+
+
+def test_an_earlier_deadline_than_the_one_before_is_not_missed() -> None:
+    """Then the old moment would be too late."""
+    deadlines = Deadlines[Owner]()
+    owner, heir, other = Owner("owner"), Owner("heir"), Owner("other")
+    deadlines.set(owner, 5.0)
+    deadlines.hand_on(owner, heir, 3.0)
+    deadlines.hand_on(other, owner, 4.0)  # it had none to hand on
+    assert list(deadlines.due(4.0)) == [heir, owner]
+
+
+def test_those_that_were_handed_on_come_in_order() -> None:
+    """If several are due, the earliest comes first, whatever was before them."""
+    deadlines = Deadlines[Owner]()
+    owner, late, early = Owner("owner"), Owner("late"), Owner("early")
+    deadlines.set(owner, 1.0)
+    deadlines.hand_on(owner, late, 5.0)
+    deadlines.set(early, 4.0)
+    assert list(deadlines.due(9.0)) == [early, late]
+
+
 class DeadlinesAgainstDict(RuleBasedStateMachine):
     """Whatever is set and cleared, a dict says what must be due."""
 
@@ -143,5 +194,35 @@ class DeadlinesAgainstDict(RuleBasedStateMachine):
         ]
 
 
+class HandedOnAgainstDict(DeadlinesAgainstDict):
+    """The same where deadlines are handed on: then `next` may be too early, but never too late."""
+
+    which = st.integers(0, 7)
+
+    @rule(i=which, j=which, when=st.integers(0, 20))
+    def hand_on(self, i: int, j: int, when: int) -> None:
+        """One has no deadline any more, and another has this one."""
+        if i == j:
+            return
+        self.deadlines.hand_on(self.owners[i], self.owners[j], float(when))
+        self.oracle.pop(i, None)
+        self.oracle[j] = float(when)
+
+    @invariant()
+    def agrees(self) -> None:
+        """The number is that of the dict; alarms tell who has one; whoever asks at `next` is in time."""
+        assert len(self.deadlines) == len(self.oracle)
+        moment = self.deadlines.next()
+        assert (moment is None) == (not self.oracle)
+        if moment is not None:
+            assert moment <= min(self.oracle.values())
+        assert [owner.alarm is not None for owner in self.owners] == [
+            i in self.oracle for i in range(8)
+        ]
+
+
 TestDeadlinesAgainstDict = DeadlinesAgainstDict.TestCase
 TestDeadlinesAgainstDict.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+TestHandedOnAgainstDict = HandedOnAgainstDict.TestCase
+TestHandedOnAgainstDict.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..jobs import Outcome, Verdict
+from ..jobs import RETURNED, Outcome, Verdict
 from .channel import Frame, Kind
 
 __all__ = ["outcome_of"]
@@ -13,5 +13,5 @@ def outcome_of(frame: Frame) -> Outcome:
     _, kind, started, ended, cpu_time, rss, body = frame
     peak = rss or None  # where the system does not tell
     if kind == Kind.RETURNED:
-        return Outcome(Verdict.RETURNED, body, True, started, ended, cpu_time, peak, 0)
+        return Outcome(RETURNED, body, True, started, ended, cpu_time, peak, 0)
     return Outcome(Verdict.RAISED, body, True, started, ended, cpu_time, peak, 1)

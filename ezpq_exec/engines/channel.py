@@ -15,6 +15,7 @@ from collections.abc import Sized
 from typing import Any, NamedTuple, Union
 
 __all__ = [
+    "ANSWERS",
     "NO_TICKET",
     "Channel",
     "Frame",
@@ -61,6 +62,7 @@ class Kind:
     DECLINED = 0xEF  # to the parent: a job of a bundle was called back, and has not begun
 
 
+ANSWERS = (Kind.RETURNED, Kind.RAISED)
 NO_TICKET = 2**64 - 1  # of a frame that is about no job, where 0 could be mistaken for none in hand
 
 
@@ -146,6 +148,10 @@ class Reader:
         """
         if self._rest:
             data = self._rest + data
+        elif len(data) > HEADER.size:
+            head, rest = HEADER.unpack_from(data), len(data) - HEADER.size
+            if head[0] == rest and head[2] >= Kind.SETUP:  # one frame, and no more
+                return [_frame(head, data[HEADER.size :])]
         frames = []
         new, unpack, lowest = tuple.__new__, HEADER.unpack_from, Kind.SETUP
         at, body_at, end = 0, HEADER.size, len(data)

@@ -21,7 +21,7 @@ from ..packing import goes_by_value
 from . import roots
 from .base import Setup
 from .capture import Capture
-from .channel import Channel, Frame, Kind
+from .channel import ANSWERS, Channel, Frame
 from .jobqueue import JobQueue, Lookout
 from .line import Line
 from .messages import MESSAGE_SIZE, Born, Died, Dumped, Order, Unborn, Word
@@ -38,8 +38,6 @@ _WANT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANY
 _CLOEXEC = socket.MSG_CMSG_CLOEXEC  # programs that are started meanwhile get none of them
 
 SOCKS = 4  # that come with a worker: its stream, both ends of its queue, and its parcels
-
-_ANSWERS = (Kind.RETURNED, Kind.RAISED)
 
 News = Union[Born, Died, Dumped, Unborn]
 _MESSAGES: dict[str, type[News]] = {each.__name__: each for each in (Born, Died, Dumped, Unborn)}
@@ -219,7 +217,7 @@ class Link:
         numbers: list[int] = []
         if self.line is None:
             for frame in frames:
-                if frame.number != self.ticket or frame.kind not in _ANSWERS:
+                if frame.number != self.ticket or frame.kind not in ANSWERS:
                     break
                 numbers.append(self.end_job())
         return numbers

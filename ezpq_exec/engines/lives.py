@@ -16,7 +16,7 @@ from ..errors import WorkerDied
 from ..reports import Finished, FinishedInTurn, Lost, Ready, Said, Strayed, Unstartable
 from . import obituary
 from .answers import outcome_of
-from .channel import Frame, Garbled, Kind, header
+from .channel import ANSWERS, Frame, Garbled, Kind, header
 from .holding import Holding
 from .link import Link
 from .messages import Born, Died, Dumped, Unborn
@@ -63,6 +63,9 @@ class Lives(Holding):
 
     def _hear_answers(self, link: Link, frames: list[Frame]) -> None:
         """Take in answers that came together: those of jobs that were queued, as one report."""
+        if len(frames) == 1:
+            self._answer(link, frames[0])
+            return
         together = len(frames) > 1 and link.ahead and not self._recycles
         numbers = link.end_in_turn(frames) if together else []
         if numbers:
@@ -73,23 +76,23 @@ class Lives(Holding):
             self._answer(link, frame)
 
     def _answer(self, link: Link, frame: Frame) -> None:
-        if frame.kind == Kind.READY:
-            self._make_ready(link)
-        elif frame.kind == Kind.UNFIT:
-            self._fail(link, packing.unpack_error(frame.body), fatal=True)
-        elif frame.kind in (Kind.LOGGED, Kind.WARNED):
-            number = link.number if frame.number == link.ticket else 0
-            self._reports.append(Said(link.slot, number, link.pid, frame.kind, frame.body))
-        elif frame.number == link.ticket:
+        kind = frame.kind
+        if kind in ANSWERS and frame.number == link.ticket:
             self._finish(link, frame)
-        elif frame.kind == Kind.PARCEL:
+        elif kind == Kind.READY:
+            self._make_ready(link)
+        elif kind == Kind.UNFIT:
+            self._fail(link, packing.unpack_error(frame.body), fatal=True)
+        elif kind in (Kind.LOGGED, Kind.WARNED):
+            number = link.number if frame.number == link.ticket else 0
+            self._reports.append(Said(link.slot, number, link.pid, kind, frame.body))
+        elif kind == Kind.DECLINED and frame.number == link.ticket:
+            self._report(Strayed(link.slot, link.decline(), None))
+        elif kind == Kind.PARCEL:
             for answer in self._depot.receive(link):
                 self._answer(link, answer)
 
     def _finish(self, link: Link, frame: Frame) -> None:
-        if frame.kind == Kind.DECLINED:
-            self._report(Strayed(link.slot, link.decline(), None))
-            return
         if link.parcel is not None:
             self._depot.answered(link, frame)
         number = link.end_job()

@@ -17,8 +17,7 @@ if sys.platform != "linux":
 
 __all__ = ["IN", "OUT", "Switchboard"]
 
-SHORT = 0.001  # seconds: the least that epoll can sleep for
-LOOKOUT = 60e-6  # seconds: about as long as it takes to sleep and to be woken
+BRIEF = 100e-6  # seconds: not worth sleeping for, which epoll does for a millisecond at least
 
 T = TypeVar("T")
 
@@ -65,24 +64,27 @@ class Switchboard(Generic[T]):
             self._epoll.unregister(fd)
 
     def wait(self, timeout: float | None) -> None:
-        """Sleep until something is ready, or `ring`, for `timeout` seconds at most; see to it."""
-        ready = self._look_out() if timeout and timeout <= SHORT and CORES > 1 else []
-        for fd, events in ready or self._epoll.poll(timeout):
+        """Wait until something is ready, or `ring`, for `timeout` seconds at most; see to it."""
+        if timeout is None or timeout > BRIEF:
+            ready = self._epoll.poll(timeout)
+        else:
+            ready = self._look_out(timeout)
+        for fd, events in ready:
             if fd == self._bell:
                 os.eventfd_read(fd)
             elif fd in self._handlers:
                 handle, whom = self._handlers[fd]
                 handle(whom, events)
 
-    def _look_out(self) -> list[tuple[int, int]]:
+    def _look_out(self, timeout: float) -> list[tuple[int, int]]:
         """Look again and again, without sleeping: so short a timeout means that something is near."""
-        end = time.monotonic() + LOOKOUT
-        while time.monotonic() < end:
-            ready = self._epoll.poll(0.0)
-            if ready:
-                return ready
-            os.sched_yield()
-        return []
+        ready = self._epoll.poll(0.0)
+        if not ready and timeout and CORES > 1:
+            end = time.monotonic() + timeout
+            while not ready and time.monotonic() < end:
+                os.sched_yield()
+                ready = self._epoll.poll(0.0)
+        return ready
 
     def ring(self) -> None:
         """End the wait that is under way, or the next; in vain once it is closed."""

@@ -6,15 +6,25 @@ import os
 import sys
 import time
 
-__all__ = ["resident", "usage"]
+__all__ = ["Meter", "resident", "usage"]
 
 _LINUX = sys.platform == "linux"
+
+# Seconds: a job that took no longer has not waited for a process that it started, nor touched more
+# memory than a megabyte or two. To ask the system for both costs more than such a job does.
+BRIEF = 100e-6
 
 if sys.platform == "win32":
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process; its peak is not known."""
         return time.process_time(), 0
+
+    def _of_children() -> float:
+        return 0.0
+
+    def _peak() -> int:
+        return 0
 
 else:
     import resource
@@ -25,9 +35,44 @@ else:
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
-        own_user, own_system, peak, *_ = _of(_SELF)
+        own_user, own_system, *_ = _of(_SELF)
+        return own_user + own_system + _of_children(), _peak()
+
+    def _of_children() -> float:
         user, system, *_ = _of(_CHILDREN)
-        return own_user + own_system + user + system, peak * _RSS_UNIT
+        return user + system
+
+    def _peak() -> int:
+        return _of(_SELF).ru_maxrss * _RSS_UNIT
+
+
+class Meter:
+    """What this process uses for jobs that it runs one after another.
+
+    >>> meter = Meter()
+    >>> cpu_time, peak = meter.read(took=1.0)
+    >>> cpu_time > 0, meter.read(took=0.0)[1] == peak
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        self._peak = _peak()
+        self._children = _of_children()
+        self._before = self._children  # so all that this process itself has used is the first job's
+
+    def read(self, took: float) -> tuple[float, int]:
+        """CPU seconds since the last reading, children included, and this process's peak in bytes.
+
+        Args:
+            took: seconds. After a job that was `BRIEF`, its children's time and the peak are those
+                of the last reading.
+        """
+        if took > BRIEF:
+            self._peak = _peak()
+            self._children = _of_children()
+        used = time.process_time() + self._children
+        spent, self._before = used - self._before, used
+        return max(0.0, spent), self._peak
 
 
 def resident(pid: int) -> int:

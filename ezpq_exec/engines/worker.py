@@ -30,7 +30,7 @@ from .forked import end_fork, mind_forks
 from .jobqueue import BRISK, Lookout, next_message
 from .outlet import Outlet, flush
 from .parcels import Parcel
-from .usage import usage
+from .usage import Meter
 from .wire import Wire
 
 if TYPE_CHECKING:  # there are none but on Linux
@@ -50,7 +50,7 @@ def serve(
     counter: Counter | None = None,
 ) -> None:
     """Run the jobs that come by `queue`, or if there is none by `sock`, until that is closed."""
-    cpu_before = 0.0
+    meter = Meter()
     wire = Wire(sock)
     outlet = Outlet()
     mind_forks()
@@ -72,15 +72,13 @@ def serve(
         end_fork(body if kind == Kind.RAISED else None)
         wire.job = 0
         del frame
-        cpu, rss = usage()
+        cpu_time, rss = meter.read(ended - started)
         outlet.flush()
         if page is not None:
             if page.condemned == number:
                 _await_death()
             page.end()
-        spent = cpu - cpu_before
-        cpu_before = cpu
-        head = header(number, kind, body, started, ended, spent if spent > 0 else 0.0, rss)
+        head = header(number, kind, body, started, ended, cpu_time, rss)
         if not _answer(number, head, body, wire, page, queue, counter):
             return
         del body

@@ -1,0 +1,58 @@
+"""What a worker says of the CPU time and memory of its jobs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ezpq_exec.engines.usage import BRIEF, Meter
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are not counted there")
+
+BUSY = "import time\nwhile time.process_time() < 0.2: pass"
+
+
+def wait_for_a_child() -> None:
+    subprocess.run([sys.executable, "-c", BUSY], check=True)
+
+
+def test_what_a_job_waited_for_counts() -> None:
+    """The CPU time of the processes that it has waited for is its own; the next job begins at zero."""
+    meter = Meter()
+    meter.read(took=1.0)
+    wait_for_a_child()
+    assert meter.read(took=1.0)[0] > 0.2
+    assert meter.read(took=1.0)[0] < 0.2
+
+
+def test_what_a_brief_job_does_not_look_at_is_not_lost() -> None:
+    """After a job that was too short to wait for a process, that is looked at by the next that was not."""
+    meter = Meter()
+    meter.read(took=1.0)
+    wait_for_a_child()
+    assert meter.read(took=BRIEF / 2)[0] < 0.2
+    assert meter.read(took=2 * BRIEF)[0] > 0.2
+
+
+def test_the_own_time_of_a_brief_job_counts() -> None:
+    """However short it was."""
+    meter = Meter()
+    meter.read(took=1.0)
+    end = time.process_time() + 0.01
+    while time.process_time() < end:
+        pass
+    assert meter.read(took=0.0)[0] >= 0.01
+
+
+def test_the_peak_is_that_of_all_jobs_so_far() -> None:
+    """It is in bytes, and never falls."""
+    meter = Meter()
+    before = meter.read(took=1.0)[1]
+    assert before > 1_000_000
+    block = bytearray(b"x") * (before + 50_000_000)
+    assert meter.read(took=1.0)[1] > len(block)
+    del block
+    assert meter.read(took=1.0)[1] > before + 50_000_000
