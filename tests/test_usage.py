@@ -47,6 +47,16 @@ def test_the_own_time_of_a_brief_job_counts() -> None:
     assert meter.read(took=0.0)[0] >= 0.01
 
 
+def test_many_brief_jobs_are_as_one_that_is_not() -> None:
+    """What they have grown by, one after another, is seen in time."""
+    meter = Meter()
+    before = meter.read(took=1.0)[1]
+    block = bytearray(b"x") * (before + 50_000_000)
+    peaks = [meter.read(took=BRIEF / 3)[1] for _ in range(4)]
+    assert peaks[0] == before
+    assert peaks[-1] > len(block)
+
+
 def test_the_peak_is_that_of_all_jobs_so_far() -> None:
     """It is in bytes, and never falls."""
     meter = Meter()

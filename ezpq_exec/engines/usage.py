@@ -10,8 +10,8 @@ __all__ = ["Meter", "resident", "usage"]
 
 _LINUX = sys.platform == "linux"
 
-# Seconds: a job that took no longer has not waited for a process that it started, nor touched more
-# memory than a megabyte or two. To ask the system for both costs more than such a job does.
+# Seconds: jobs that took no longer, all together, have not waited for a process that they started, nor
+# touched more memory than a megabyte or two. To ask the system for both costs more than such a job does.
 BRIEF = 100e-6
 
 if sys.platform == "win32":
@@ -58,16 +58,19 @@ class Meter:
     def __init__(self) -> None:
         self._peak = _peak()
         self._children = _of_children()
+        self._unseen = 0.0  # seconds that jobs have taken since both were looked at
         self._before = self._children  # so all that this process itself has used is the first job's
 
     def read(self, took: float) -> tuple[float, int]:
         """CPU seconds since the last reading, children included, and this process's peak in bytes.
 
         Args:
-            took: seconds. After a job that was `BRIEF`, its children's time and the peak are those
-                of the last reading.
+            took: seconds for which the job ran. As long as jobs are `BRIEF`, taken together, their
+                children's time and the peak are those of the reading before.
         """
-        if took > BRIEF:
+        self._unseen += took
+        if self._unseen > BRIEF:
+            self._unseen = 0.0
             self._peak = _peak()
             self._children = _of_children()
         used = time.process_time() + self._children
