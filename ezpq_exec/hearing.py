@@ -13,6 +13,7 @@ from .reports import (
     Ready,
     Report,
     Said,
+    Stopped,
     Strayed,
     Unstartable,
 )
@@ -27,14 +28,16 @@ class Hearing:
     def __init__(self, scheduler: Scheduler, listener: LogListener) -> None:
         self._scheduler = scheduler
         self._listener = listener
+        self.is_over = False  # the engine has stopped
 
     def hear(self, report: Report, now: float) -> list[Command]:
-        """Pass on what was reported, all but the end."""
+        """Pass on what was reported."""
         scheduler = self._scheduler
+        if isinstance(report, Finished):
+            slot, number, outcome, ready = report
+            return scheduler.finished(slot, number, outcome, ready, now)
         if isinstance(report, FinishedInTurn):
             return scheduler.finished_in_turn(*report, now)
-        if isinstance(report, Finished):
-            return scheduler.finished(*report, now)
         if isinstance(report, Ready):
             return scheduler.ready(report.slot, report.pid, now, report.host)
         if isinstance(report, Lost):
@@ -58,4 +61,6 @@ class Hearing:
                 return scheduler.offered(slots, now)
             case Broken(cause):
                 return scheduler.break_down(scheduler.unready(cause), now)
+            case Stopped():
+                self.is_over = True
         return []

@@ -45,7 +45,7 @@ from .mailbox import Mailbox
 from .offers import Offers
 from .places import Places
 from .question import Question
-from .reports import Report, Stopped
+from .reports import Report
 from .resolver import Resolver
 from .scheduler import Scheduler
 from .settling import HOLD, Settling
@@ -116,7 +116,7 @@ class Loop:
                 self._turn()
             self._settling.settle()
             self._resolver.close()
-            self._read_mail(time.monotonic())
+            self._read_mail(self._mail.read(), time.monotonic())
             self._listener.close()
         except BaseException as failure:  # a defect of ours: nobody may be left waiting for it
             _log.critical("the loop failed", exc_info=True)
@@ -128,20 +128,24 @@ class Loop:
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        settling = self._settling
-        may_hold = settling.may_grow and self._may_hold()
-        if settling.may_grow:  # there may be others to settle together with these
+        may_grow = self._settling.may_grow
+        may_hold = may_grow and self._may_hold()
+        if may_grow:  # there may be others to settle together with these
             reports = self._engine.wait(GLANCE if may_hold else 0.0)
         if not reports:
             reports = self._sleep(may_hold)
-        settling.begin_turn()
+        self._settling.begin_turn()
         now = time.monotonic()
-        self._offers.naps = self._offers.naps and bool(reports or self._mail.is_unread)
-        commands = self._read_records(now) if self._hands_over else []
-        commands += self._read_mail(now)
+        # In this order: there must be no letter about a job whose record is unread.
+        letters = self._mail.read()
+        records = self._offers.withdraw()
+        self._offers.naps &= bool(reports or letters)
+        commands = self._read_records(now) if records else []
+        if letters:
+            commands += self._read_mail(letters, now)
         for report in reports:
             commands += self._hearing.hear(report, now)
-            self._done |= isinstance(report, Stopped)
+        self._done = self._hearing.is_over
         deadline = self._scheduler.next_deadline()
         if deadline is not None and deadline <= now:
             commands += self._scheduler.tick(now)
@@ -170,14 +174,13 @@ class Loop:
 
     def _may_hold(self) -> bool:
         """Whether futures may be resolved later, together with others that are about to follow."""
-        jobs_wait = bool(self._scheduler.backlog.eligible)
-        return jobs_wait and self._settling.may_wait(time.monotonic())
+        return self._scheduler.backlog.eligible > 0 and self._settling.may_wait(time.monotonic())
 
-    def _read_mail(self, now: float) -> list[Command]:
+    def _read_mail(self, letters: Iterable[Job | tuple[Any, ...]], now: float) -> list[Command]:
         scheduler = self._scheduler
         commands: list[Command] = []
         jobs: list[Job] = []  # those that came one after another
-        for letter in self._mail.read():
+        for letter in letters:
             if type(letter) is Job and scheduler.may_stand_behind(letter):
                 jobs.append(letter)
                 continue
@@ -191,9 +194,6 @@ class Loop:
 
     def _read_records(self, now: float) -> list[Command]:
         """Read what submitting threads did by themselves."""
-        self._offers.withdraw()
-        if not self._offers.are_recorded:
-            return []
         self._offers.naps = True
         with self._gate.lock:
             pass  # a thread that was at a record has let go of the lock: all records are complete

@@ -55,5 +55,7 @@ class Mailbox(Generic[T]):
 
     def read(self) -> list[T]:
         """Take out the letters that are there, in the order in which they came; others are for the next time."""
+        if not self._letters:
+            return []
         take = self._letters.popleft
         return [take() for _ in range(len(self._letters))]

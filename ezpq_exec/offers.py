@@ -55,17 +55,26 @@ class Offers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._free: deque[int] = deque()
+        self._is_put = False
         self._records: deque[Handover] = deque()
         self.naps = False  # the loop will soon read the records, even if nobody wakes it
 
     def put(self, slots: Iterable[int]) -> None:
         """Offer these slots; the loop is about to sleep."""
         self._free = deque(slots)
+        self._is_put = True
 
-    def withdraw(self) -> None:
-        """Offer nothing any more. Whoever has not taken a slot by now finds none."""
-        free, self._free = self._free, deque()
-        free.clear()
+    def withdraw(self) -> bool:
+        """Offer nothing any more. Whoever has not taken a slot by now finds none.
+
+        Returns:
+            Whether there are records to be read.
+        """
+        if self._is_put:
+            self._is_put = False
+            free, self._free = self._free, deque()
+            free.clear()
+        return bool(self._records)
 
     @property
     def are_there(self) -> bool:

@@ -40,6 +40,7 @@ class Ranks(Generic[T]):
         self._rows: dict[Any, Entry | deque[Entry]] = {}
         self._order: list[Any] = []  # a heap of the ranks that have a row
         self._late: Heap[Entry] = Heap()
+        self._are_late = False  # whether there may be any
         self.living = 0  # items; to ask for this costs less than `len`
         self._dead = 0
 
@@ -76,6 +77,7 @@ class Ranks(Generic[T]):
                 row.append(entry)
             else:
                 self._late.push(rank, entry[_NUMBER], entry)
+                self._are_late = True
         elif row is None:
             self._rows[rank] = entry
             heapq.heappush(self._order, rank)
@@ -92,7 +94,7 @@ class Ranks(Generic[T]):
 
     def pop(self) -> T:
         """Take out the lowest item; IndexError if there is none."""
-        if self._order and not self._late:
+        if self._order and not self._are_late:
             row = self._rows[self._order[0]]
             if type(row) is deque and row and row[0][_ITEM] is not None:  # as nearly always
                 self.living -= 1
@@ -127,7 +129,7 @@ class Ranks(Generic[T]):
                 break
             taken.append(self._pop(entry))
             row = self._rows.get(entry[0])
-            if isinstance(row, deque) and not self._late:
+            if isinstance(row, deque) and not self._are_late:
                 self._take_from(row, taken, count, wanted)
         return taken
 
@@ -156,6 +158,7 @@ class Ranks(Generic[T]):
                 return entry if first is None or entry[:_ITEM] < first[:_ITEM] else first
             self._late.pop()
             self._dead -= 1
+        self._are_late = False
         return first
 
     def _first_in_order(self) -> Entry | None:
@@ -188,7 +191,7 @@ class Ranks(Generic[T]):
     def _make_anew(self) -> None:
         """Build all again without dead entries; those that came late are then in their rows."""
         entries = sorted(self._entries(), key=_number)
-        self._rows, self._order, self._late = {}, [], Heap()
+        self._rows, self._order, self._late, self._are_late = {}, [], Heap(), False
         self.living = self._dead = 0
         for entry in entries:
             self._file(entry)

@@ -73,6 +73,8 @@ class Slots:
         self.starting = 0
         self.busy = 0
         self.limit = 0  # how many slots there are to be
+        # How many slots there are too many. So many of the busy ones leave when they are free.
+        self.surplus = 0
         self.wanted: int | None = None  # the most that there are to be, as the user says
         self.offered: int | None = None  # and as the engine says, where that is its affair
         self.resize(count)
@@ -107,11 +109,7 @@ class Slots:
                 self.busy += 1
             case _:  # gone
                 del self._slots[slot.index]
-
-    @property
-    def surplus(self) -> int:
-        """How many slots there are too many. So many of the busy ones leave when they are free."""
-        return len(self._slots) - self.limit
+                self.surplus -= 1
 
     def fit(self) -> list[Slot]:
         """Have as many slots as both user and engine allow; returns what can leave at once."""
@@ -127,6 +125,8 @@ class Slots:
             self._made += missing
             self._slots.update((slot.index, slot) for slot in fresh)
             self.cold.extend(reversed(fresh))
+        self.surplus = len(self._slots) - limit
+        if missing > 0:
             return []
         order = (Phase.COLD, Phase.STARTING, Phase.IDLE)
         free = [slot for slot in self._slots.values() if slot.phase in order]

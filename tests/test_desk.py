@@ -210,39 +210,77 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
+class Overtaken:
+    """An executor whose next job finds nothing on offer any more: its loop wakes just then, and stops there.
+
+    It has withdrawn what was on offer, and has read all records but that job's.
+
+    Attributes:
+        goes_on: lets the loop go on.
+    """
+
+    def __init__(self, offered: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.engine = ByHand(kills=True, hands_over=True)
+        self.executor = PriorityExecutor(1, engine=self.engine)
+        first = self.executor.submit(abs, -1)
+        self.engine.finish(self.engine.next("run"))
+        assert first.result(PATIENCE)
+        assert offered.wait(PATIENCE)
+        self.goes_on = threading.Event()
+        has_withdrawn = threading.Event()
+        withdraw, take = Offers.withdraw, Offers.take
+
+        def withdrawing(offers: Offers) -> bool:
+            are_recorded = withdraw(offers)
+            has_withdrawn.set()
+            assert self.goes_on.wait(PATIENCE)
+            return are_recorded
+
+        def overtaken(offers: Offers, job: Job) -> Any:
+            monkeypatch.setattr(Offers, "take", take)
+            monkeypatch.setattr(Offers, "withdraw", withdrawing)
+            self.engine.wake()
+            assert has_withdrawn.wait(PATIENCE)
+            record = take(offers, job)
+            assert not record.taken
+            return record
+
+        monkeypatch.setattr(Offers, "take", overtaken)
+
+    def finish_next(self) -> int:
+        """The next job is run, and returns its number."""
+        number = self.engine.next("run")
+        self.engine.finish(number)
+        return number
+
+
 def test_a_job_for_which_nothing_is_on_offer_any_more_is_noticed(
     offered: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop is awake, and has read all records but this one: it looks again before it sleeps."""
-    engine = ByHand(kills=True, hands_over=True)
-    executor = PriorityExecutor(1, engine=engine)
-    first = executor.submit(abs, -1)
-    engine.finish(engine.next("run"))
-    assert first.result(PATIENCE)
-    assert offered.wait(PATIENCE)
-    has_read, goes_on = threading.Event(), threading.Event()
-    read_mail, take = Desk._read_mail, Offers.take
-
-    def reading(desk: Desk, now: float) -> Any:
-        has_read.set()
-        assert goes_on.wait(PATIENCE)
-        return read_mail(desk, now)
-
-    def overtaken(offers: Offers, job: Job) -> Any:
-        monkeypatch.setattr(Desk, "_read_mail", reading)
-        engine.wake()
-        assert has_read.wait(PATIENCE)
-        record = take(offers, job)
-        assert not record.taken
-        return record
-
-    monkeypatch.setattr(Offers, "take", overtaken)
-    future = executor.submit(abs, -2)
-    goes_on.set()
-    number = engine.next("run")
-    engine.finish(number)
+    overtaken = Overtaken(offered, monkeypatch)
+    future = overtaken.executor.submit(abs, -2)
+    overtaken.goes_on.set()
+    number = overtaken.finish_next()
     assert future.result(PATIENCE) == number
-    executor.shutdown()
+    overtaken.executor.shutdown()
+
+
+def test_a_job_that_is_cancelled_before_it_was_noticed_takes_no_slot(
+    offered: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it was cancelled is heard after that it was submitted, though it comes by another way."""
+    overtaken = Overtaken(offered, monkeypatch)
+    future = overtaken.executor.submit(abs, -2)
+    assert future.cancel()
+    overtaken.goes_on.set()
+    other = overtaken.executor.submit(abs, -3)
+    number = overtaken.finish_next()
+    assert other.result(PATIENCE) == number
+    stats = overtaken.executor.stats()
+    assert stats.settled == {Verdict.RETURNED: 2, Verdict.CANCELLED: 1}
+    assert (stats.waiting, stats.running) == (0, 0)
+    overtaken.executor.shutdown()
 
 
 def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(

@@ -26,10 +26,14 @@ Place = tuple[int, int]  # a job in a worker's hands or behind that: its ticket 
 
 
 class Ahead:
-    """The queues of one engine in which jobs are not on their way yet."""
+    """Jobs of one engine that are not on their way yet.
+
+    Attributes:
+        filled: the queues that have some.
+    """
 
     def __init__(self) -> None:
-        self._filled: dict[Link, JobQueue] = {}
+        self.filled: dict[Link, JobQueue] = {}
 
     def put(
         self, link: Link | None, jobs: Sequence[tuple[int, Any]], tickets: Iterator[int]
@@ -47,7 +51,7 @@ class Ahead:
         given = list(itertools.islice(tickets, len(calls)))
         count = queue.put(given, calls)
         if count:
-            self._filled[link] = queue
+            self.filled[link] = queue
             link.ahead.extend(zip(given, numbers[:count]))  # noqa: B905 - there may be fewer
         return list(numbers[count:])
 
@@ -57,11 +61,11 @@ class Ahead:
         Then it has jobs to read, whose answers end the next wait. If it has none, the system has
         no memory for the message, and there is no other way to that worker.
         """
-        for link, queue in list(self._filled.items()):
+        for link, queue in list(self.filled.items()):
             if link.queue is not queue or queue.flush():
-                del self._filled[link]
+                del self.filled[link]
             elif queue.holds(link.ticket):
-                del self._filled[link]
+                del self.filled[link]
                 link.kill_keeper()
 
 

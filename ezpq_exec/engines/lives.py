@@ -101,7 +101,8 @@ class Lives(Holding):
         if link.capture is not None:
             outcome.output = link.end_capture()
         self._report(Finished(link.slot, number, outcome, not worn))
-        self._stop_listening(link)
+        if link.listening:
+            self._stop_listening(link)
         if link.line is not None:
             link.line.hang_up()
         if worn:

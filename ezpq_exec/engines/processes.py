@@ -280,10 +280,12 @@ class ProcessEngine(Lives):
 
     def wait(self, timeout: float | None) -> list[Report]:
         """See `Engine.wait`."""
-        self._ahead.send()
-        late, self._late = self._late, []
-        for link, died in late:
-            self._mourn(link, died)
+        if self._ahead.filled:
+            self._ahead.send()
+        if self._late:
+            late, self._late = self._late, []
+            for link, died in late:
+                self._mourn(link, died)
         timeout = self._renewals.give(0.0 if self._reports else timeout, self._links.values())
         if not self._reports:
             depot = self._depot
