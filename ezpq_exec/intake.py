@@ -25,11 +25,21 @@ T = TypeVar("T")
 
 _PLAIN = (int, float, str, type(None))  # what can be compared without running users' code
 _MOST_TERMS = 256
+# So many calls are submitted at once where they are at hand; fewer, if to pack them takes longer than this.
+MOST_TOGETHER = 64
+MOMENT = 0.001  # seconds
 _NOTHING: Mapping[str, Any] = {}  # one for all the calls without keywords
+
+
+def _is_at_hand(items: object) -> bool:
+    """Whether to read `items` runs no user's code, and waits for nothing."""
+    return type(items) in (list, tuple, range)
 
 
 class Intake:
     """Makes jobs and hands them to the loop."""
+
+    _takes_many = True
 
     def __init__(self, engine: Engine, loop: Desk) -> None:
         self._engine = engine
@@ -93,6 +103,18 @@ class Intake:
         packed_function: Any,
     ) -> JobFuture[Any]:
         """Make a job of the parts of a call, and hand it to the loop."""
+        job, future, error = self._make(number, options, parts, packed_function)
+        self._loop.submit(job, error)
+        return future
+
+    def _make(
+        self,
+        number: int,
+        options: Options,
+        parts: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]],
+        packed_function: Any,
+    ) -> tuple[Job, JobFuture[Any], BaseException | None]:
+        """Make a job of the parts of a call, and its future; and say why it cannot be run, if so."""
         call = tuple.__new__(Call, parts)  # as `Call(*parts)`, and faster
         error = payload = None
         try:
@@ -111,8 +133,7 @@ class Intake:
             job.lane = self._lanes.lane(options.lane)
         future: JobFuture[Any] = JobFuture(job, self._loop)
         job.future = future
-        self._loop.submit(job, error)
-        return future
+        return job, future, error
 
     def _pack_within(self, options: Options, call: Call) -> Any:
         """Pack a call with the present values of context variables, unless its job has them anyway."""
@@ -124,11 +145,45 @@ class Intake:
         self, options: Options, function: Callable[..., Any]
     ) -> Callable[..., JobFuture[Any]]:
         """A `submit` for many calls of one function, which is packed once."""
-        try:
-            packed = self._engine.pack_function(function)
-        except Exception:
-            packed = None  # each job's future will raise it: see `submit`
+        packed = self._pack_function(function)
         return lambda *args, **kwargs: self.submit(options, function, args, kwargs, packed)
+
+    def _pack_function(self, function: Callable[..., Any]) -> Any:
+        try:
+            return self._engine.pack_function(function)
+        except Exception:
+            return None  # each job's future will raise it: see `submit`
+
+    def submit_all(
+        self,
+        options: Options,
+        function: Callable[..., Any],
+        calls: Iterable[tuple[Any, ...]],
+    ) -> Iterator[list[JobFuture[Any]]]:
+        """As `submit` for each of `calls`, which can be read without delay; some at a time.
+
+        Their futures come before they are submitted: so whatever ends this, whoever asked for it can
+        cancel all those that will run.
+        """
+        packed = self._pack_function(function)
+        jobs: list[Job] = []
+        futures: list[JobFuture[Any]] = []
+        most = 1  # so that the first one can begin
+        for args in calls:
+            parts = (function, args, _NOTHING)
+            job, future, error = self._make(next(self._numbers), options, parts, packed)
+            futures.append(future)
+            if error is None:
+                jobs.append(job)
+            if error is not None or len(jobs) >= most or job.submitted > jobs[0].submitted + MOMENT:
+                yield futures
+                self._loop.submit_all(jobs)
+                if error is not None:
+                    self._loop.submit(job, error)
+                jobs, futures = [], []
+                most = min(2 * most, MOST_TOGETHER)
+        yield futures
+        self._loop.submit_all(jobs)
 
     def map(
         self,
@@ -157,6 +212,8 @@ class Intake:
             chunksize, buffersize = 1, buffersize or automap.AHEAD * workers
         calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
         if chunksize == 1 or not isolates:
+            if buffersize is None and self._takes_many and all(map(_is_at_hand, iterables)):
+                return mapping.given(self.submit_all(options, function, calls), timeout)
             submit = self.for_function(options, function)
             return mapping.results(submit, calls, timeout, buffersize)
         submit = self.for_function(options, mapping.Chunked(function))
@@ -166,6 +223,8 @@ class Intake:
 
 class BoundedIntake(Intake):
     """As `Intake`, with a limit. A call is packed only when its job has a place."""
+
+    _takes_many = False
 
     def __init__(self, engine: Engine, loop: Desk, places: Places) -> None:
         super().__init__(engine, loop)

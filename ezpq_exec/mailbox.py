@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 __all__ = ["Mailbox"]
@@ -29,6 +29,12 @@ class Mailbox(Generic[T]):
     def post(self, letter: T) -> None:
         """Leave a letter, and wake the reader if it sleeps."""
         self._letters.append(letter)
+        if self._sleep is not self._rung:
+            self.wake()
+
+    def post_all(self, letters: Iterable[T]) -> None:
+        """As `post` for each, in their order."""
+        self._letters.extend(letters)
         if self._sleep is not self._rung:
             self.wake()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .excerpt import shown
 
-__all__ = ["Chunked", "check", "check_wait", "chunks", "flatten", "results"]
+__all__ = ["Chunked", "check", "check_wait", "chunks", "flatten", "given", "results"]
 
 Submit = Callable[..., "Future[Any]"]
 
@@ -85,26 +85,41 @@ def results(
     it, the jobs whose results were not given are cancelled.
     """
     end = None if timeout is None else time.monotonic() + timeout
-    remaining = iter(calls)
+    submitted = (submit(*args) for args in calls)
+    futures = _taken(itertools.islice(submitted, buffersize))
+    return _give(futures, end, submitted if buffersize is not None else ())
+
+
+def given(submitted: Iterable[Iterable[Future[Any]]], timeout: float | None) -> Iterator[Any]:
+    """As `results`, of what is submitted as it is read, some at a time."""
+    end = None if timeout is None else time.monotonic() + timeout
+    return _give(_taken(itertools.chain.from_iterable(submitted)), end)
+
+
+def _taken(submitted: Iterable[Future[Any]]) -> deque[Future[Any]]:
+    """All of them; what keeps them from being submitted keeps the others from being run."""
     futures: deque[Future[Any]] = deque()
     try:
-        futures.extend(submit(*args) for args in itertools.islice(remaining, buffersize))
+        futures.extend(submitted)
     except BaseException:  # raised by the items, or by `submit`: nobody will ask for the results
         for future in futures:
             future.cancel()
         raise
+    return futures
 
-    def give() -> Iterator[Any]:
-        try:
-            while futures:
-                if buffersize is not None:
-                    futures.extend(submit(*args) for args in itertools.islice(remaining, 1))
-                yield _result(futures.popleft(), end)
-        finally:
-            for future in futures:
-                future.cancel()
 
-    return give()
+def _give(
+    futures: deque[Future[Any]], end: float | None, more: Iterable[Future[Any]] = ()
+) -> Iterator[Any]:
+    """The results in turn; for each one, another job is submitted."""
+    more = iter(more)
+    try:
+        while futures:
+            futures.extend(itertools.islice(more, 1))
+            yield _result(futures.popleft(), end)
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _result(future: Future[Any], end: float | None) -> Any:

@@ -20,7 +20,7 @@ LAYERS = [
     "history lanes ranks backlog deadlines commands reports slots idleness verdicts sizing",
     "decisions attempts lookahead succession promises overview scheduler ending stats named packing contexts batching inbox exitorder",
     "engines.*",
-    "courier loglistener exits mailbox places gate condition offers handed resolver settling hearing question wreck loop whereabouts desk",
+    "courier loglistener exits mailbox places gate condition offers handed resolver settling hearing question wreck loop submitting whereabouts desk",
     "extras progress",
     "lightfuture future checks configured lanetable intake assembly mapping automap controls executor completed",
     "reusable",
