@@ -149,9 +149,10 @@ class Reader:
         if self._rest:
             data = self._rest + data
         elif len(data) > HEADER.size:
-            head, rest = HEADER.unpack_from(data), len(data) - HEADER.size
-            if head[0] == rest and head[2] >= Kind.SETUP:  # one frame, and no more
-                return [_frame(head, data[HEADER.size :])]
+            size, number, kind, stamp, ended, cpu_time, rss = HEADER.unpack_from(data)
+            if size == len(data) - HEADER.size and kind >= Kind.SETUP:  # one frame, and no more
+                body = data[HEADER.size :]
+                return [tuple.__new__(Frame, (number, kind, stamp, ended, cpu_time, rss, body))]
         frames = []
         new, unpack, lowest = tuple.__new__, HEADER.unpack_from, Kind.SETUP
         at, body_at, end = 0, HEADER.size, len(data)
