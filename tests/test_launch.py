@@ -223,12 +223,23 @@ def test_what_cannot_be_handed_over_starts_no_process() -> None:
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
+@pytest.mark.parametrize("is_quick", [False, True])
 def test_without_an_interpreter_the_executor_is_broken_and_says_so(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, is_quick: bool
 ) -> None:
-    """And the next one, with an interpreter, is not."""
+    """Even if it ends before it can be asked for a worker. The next one, with an interpreter, is well."""
     roots.close_shared()
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    request = roots.Root.request_keeper
+
+    def request_late(root: roots.Root, name: str, control: int, tombstone: int, page: int) -> None:
+        root._starter.join()
+        assert root._process is not None
+        root._process.join()
+        request(root, name, control, tombstone, page)
+
+    if is_quick:
+        monkeypatch.setattr(roots.Root, "request_keeper", request_late)
     with PriorityExecutor(1) as executor:
         error = executor.submit(add, 1, 1).exception(PATIENCE)
     assert isinstance(error, BrokenExecutor)

@@ -34,7 +34,6 @@ if sys.platform != "linux":
 
 __all__ = ["Link", "News"]
 
-_WANT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS)
 _CLOEXEC = socket.MSG_CMSG_CLOEXEC  # programs that are started meanwhile get none of them
 
 SOCKS = 4  # that come with a worker: its stream, both ends of its queue, and its parcels
@@ -87,31 +86,22 @@ class Link:
         self.forced: tuple[int, str | None] | None = None  # if killed: ticket, reason
         self.spoilt: BaseException | None = None  # why the worker cannot be talked to
         self.unborn: BaseException | None = None  # why there is no worker
-        self.root = roots.shared()
         with contextlib.ExitStack() as undo:
+            on_failure = undo.enter_context(contextlib.ExitStack())
             memory = Page.allocate()
             undo.callback(os.close, memory)
             self.page = Page(memory)
+            on_failure.callback(self.page.close)
             self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(theirs.close)
-            on_failure = undo.enter_context(contextlib.ExitStack())
             on_failure.callback(self.control.close)
             self.control.setblocking(False)
             self.tombstone, kept = os.pipe()
             undo.callback(os.close, kept)
             on_failure.callback(os.close, self.tombstone)
-            self._request(f"ezpq_exec-worker-{slot}", theirs.fileno(), kept, memory)
+            name = f"ezpq_exec-worker-{slot}"
+            self.root = roots.request(name, theirs.fileno(), kept, memory)
             on_failure.pop_all()
-
-    def _request(self, name: str, control: int, tombstone: int, page: int) -> None:
-        try:
-            self.root.request_keeper(name, control, tombstone, page)
-        except OSError as failure:
-            if failure.errno in _WANT:
-                raise  # of ours: the root, and all that it has forked, is well
-            # Somebody killed it: another takes its place.
-            self.root = roots.shared(instead_of=self.root)
-            self.root.request_keeper(name, control, tombstone, page)
 
     def order(self, what: Word, ticket: int = 0, reason: str = "") -> None:
         """Tell the keeper something; in vain if it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -20,7 +21,9 @@ from .nesting import depth, descend
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
-__all__ = ["Root", "close_shared", "shared"]
+__all__ = ["Root", "close_shared", "request", "shared"]
+
+_WANT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS)
 
 
 class Root:
@@ -32,6 +35,7 @@ class Root:
         fill()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: Launched | None = None
+        self._is_gone = False  # it has let go of its end
         self._starter = threading.Thread(
             target=self._start, args=(theirs,), name="ezpq_exec-start", daemon=True
         )
@@ -70,12 +74,19 @@ class Root:
         fds = [control, tombstone, page, *_streams()]
         try:
             socket.send_fds(self._requests, [pickle.dumps((name, goes_by_value()))], fds)
+        except ConnectionError:
+            self._is_gone = True
+            raise
         finally:
             for descriptor in fds[3:]:
                 os.close(descriptor)
 
     def epitaph(self) -> str:
         """Why there is no keeper, as far as it is known."""
+        if self._is_gone:  # or will be in an instant
+            self._starter.join()
+            if self._process is not None:
+                self._process.join()
         process = self._process
         if process is None or (code := process.exitcode) is None:
             return "a keeper died before its worker was up"
@@ -141,6 +152,29 @@ def shared(instead_of: Root | None = None) -> Root:
         if _shared is None:
             _shared = Root()
         return _shared
+
+
+def request(name: str, control: int, tombstone: int, page: int) -> Root:
+    """Have a keeper forked by this program's root, or by another if somebody killed that; the one that was asked.
+
+    See `Root.request_keeper` for the arguments. If the other one has ended, too, its end of the
+    tombstone is closed, as that of a keeper that died.
+
+    Raises:
+        OSError: the program has no descriptor, or no memory, to spare. The root is well.
+        RuntimeError: it can have no more threads.
+    """
+    root = first = shared()
+    while True:
+        try:
+            root.request_keeper(name, control, tombstone, page)
+        except OSError as failure:
+            if failure.errno in _WANT:
+                raise
+            if root is first:
+                root = shared(instead_of=first)
+                continue
+        return root
 
 
 def close_shared() -> None:
