@@ -169,19 +169,22 @@ class Intake:
         jobs: list[Job] = []
         futures: list[JobFuture[Any]] = []
         most = 1  # so that the first one can begin
+        began = time.monotonic()
         for args in calls:
             parts = (function, args, _NOTHING)
             job, future, error = self._make(next(self._numbers), options, parts, packed)
             futures.append(future)
             if error is None:
                 jobs.append(job)
-            if error is not None or len(jobs) >= most or job.submitted > jobs[0].submitted + MOMENT:
+            is_slow = job.submitted > began + MOMENT
+            if error is not None or len(jobs) >= most or is_slow:
                 yield futures
                 self._loop.submit_all(jobs)
                 if error is not None:
                     self._loop.submit(job, error)
                 jobs, futures = [], []
-                most = min(2 * most, MOST_TOGETHER)
+                most = 1 if is_slow else min(2 * most, MOST_TOGETHER)
+                began = time.monotonic()
         yield futures
         self._loop.submit_all(jobs)
 

@@ -52,7 +52,6 @@ from .settling import HOLD, Settling
 
 __all__ = ["Loop"]
 
-GLANCE = 60e-6  # seconds to look for more reports without sleeping, which takes as long
 NAP = 0.01  # seconds: the longest sleep while threads fetch answers themselves and leave records
 LONGEST_SLEEP = 24 * 3600.0  # seconds, which no system's wait refuses
 
@@ -69,6 +68,7 @@ class Loop:
         self._offers = Offers(engine)
         self._handed = Handed(engine, scheduler, self._offers)
         self._hands_over = engine.capabilities.hands_over
+        self._glance = engine.capabilities.glance
         self._later: deque[tuple[Any, ...]] = deque()  # letters for the next turn
         self._resolver = Resolver("ezpq_exec", partial(self.post, scheduler.recounted), places)
         self._settling = Settling(self._resolver.settle)
@@ -128,17 +128,18 @@ class Loop:
     def _turn(self) -> None:
         """Sleep until something happens, and see to all that has."""
         reports: Iterable[Report] = ()
-        may_grow = self._settling.may_grow
-        may_hold = may_grow and self._may_hold()
-        if may_grow:  # there may be others to settle together with these
-            reports = self._engine.wait(GLANCE if may_hold else 0.0)
+        may_hold = False
+        if self._settling.may_grow(time.monotonic()):  # others may be settled together with these
+            may_hold = self._settling.may_wait and self._scheduler.backlog.eligible > 0
+            reports = self._engine.wait(self._glance if may_hold else 0.0)
         if not reports:
             reports = self._sleep(may_hold)
         self._settling.begin_turn()
         now = time.monotonic()
-        # In this order: there must be no letter about a job whose record is unread.
+        # In this order: nobody takes a slot ahead of those letters, and none is about an unread record.
+        self._offers.withdraw()
         letters = self._mail.read()
-        records = self._offers.withdraw()
+        records = self._offers.are_recorded
         self._offers.naps &= bool(reports or letters)
         commands = self._read_records(now) if records else []
         if letters:
@@ -171,10 +172,6 @@ class Loop:
         reports = self._engine.wait(timeout)
         self._mail.wake_up()
         return reports
-
-    def _may_hold(self) -> bool:
-        """Whether futures may be resolved later, together with others that are about to follow."""
-        return self._scheduler.backlog.eligible > 0 and self._settling.may_wait(time.monotonic())
 
     def _read_mail(self, letters: Iterable[Job | tuple[Any, ...]], now: float) -> list[Command]:
         scheduler = self._scheduler

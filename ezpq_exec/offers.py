@@ -64,17 +64,12 @@ class Offers:
         self._free = deque(slots)
         self._is_put = True
 
-    def withdraw(self) -> bool:
-        """Offer nothing any more. Whoever has not taken a slot by now finds none.
-
-        Returns:
-            Whether there are records to be read.
-        """
+    def withdraw(self) -> None:
+        """Offer nothing any more. Whoever has not taken a slot by now finds none."""
         if self._is_put:
             self._is_put = False
             free, self._free = self._free, deque()
             free.clear()
-        return bool(self._records)
 
     @property
     def are_there(self) -> bool:

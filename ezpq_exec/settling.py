@@ -16,7 +16,7 @@ from .jobs import Job, Outcome
 __all__ = ["HOLD", "Settling"]
 
 MOST = 256  # jobs whose futures may wait for those of others
-HOLD = 0.001  # seconds: the most that a future waits for others, and only while jobs wait to run
+HOLD = 0.001  # seconds that a future may wait for others; and as long again while jobs wait to run
 
 
 class Settling:
@@ -36,15 +36,18 @@ class Settling:
         """What is added from now on is of another turn."""
         self._before = len(self._settles)
 
-    @property
-    def may_grow(self) -> bool:
-        """Whether the last turn added some, and there is room for others to be resolved with them."""
-        return self._before < len(self._settles) < MOST
+    def may_grow(self, now: float) -> bool:
+        """Whether the last turn added some, and the first has not waited long for others."""
+        settles = self._settles
+        if not self._before < len(settles) < MOST:
+            return False
+        return now - settles[0].outcome.ended < HOLD
 
-    def may_wait(self, now: float) -> bool:
-        """Whether the last job was so short that the next may end soon, and the first has not waited long."""
-        first, last = self._settles[0].outcome, self._settles[-1].outcome
-        return now - first.ended < HOLD and last.ended - last.started < HOLD
+    @property
+    def may_wait(self) -> bool:
+        """Whether the last job was so short that the next may end soon."""
+        last = self._settles[-1].outcome
+        return last.ended - last.started < HOLD
 
     def settle(self) -> None:
         """Resolve the futures, in the order in which the jobs came to their end."""

@@ -45,6 +45,8 @@ class Submitting(Loop):
 
     def submit_all(self, jobs: list[Job]) -> None:
         """As `submit` for each, in turn; all of them can be run."""
+        if not jobs:
+            return
         with self._gate.lock:
             self._gate.check()
             outer, self._is_submitting = self._is_submitting, True

@@ -16,6 +16,7 @@ from ezpq_exec.desk import Desk
 from ezpq_exec.engines.base import Capabilities, Engine, Setup
 from ezpq_exec.inbox import Inbox
 from ezpq_exec.jobs import Call, Job, Outcome, Verdict
+from ezpq_exec.mailbox import Mailbox
 from ezpq_exec.offers import Offers
 from ezpq_exec.options import Options
 from ezpq_exec.reports import Finished, Loss, Lost, Ready, Report, Stopped
@@ -211,15 +212,18 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 class Overtaken:
-    """An executor whose next job finds nothing on offer any more: its loop wakes just then, and stops there.
+    """An executor whose next job finds nothing on offer any more: its loop wakes just then, and stops.
 
-    It has withdrawn what was on offer, and has read all records but that job's.
+    Args:
+        kind, name: the method at which it stops.
 
     Attributes:
         goes_on: lets the loop go on.
     """
 
-    def __init__(self, offered: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, offered: threading.Event, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
+    ) -> None:
         self.engine = ByHand(kills=True, hands_over=True)
         self.executor = PriorityExecutor(1, engine=self.engine)
         first = self.executor.submit(abs, -1)
@@ -227,20 +231,19 @@ class Overtaken:
         assert first.result(PATIENCE)
         assert offered.wait(PATIENCE)
         self.goes_on = threading.Event()
-        has_withdrawn = threading.Event()
-        withdraw, take = Offers.withdraw, Offers.take
+        has_stopped = threading.Event()
+        method, take = getattr(kind, name), Offers.take
 
-        def withdrawing(offers: Offers) -> bool:
-            are_recorded = withdraw(offers)
-            has_withdrawn.set()
+        def stops(*args: Any) -> Any:
+            has_stopped.set()
             assert self.goes_on.wait(PATIENCE)
-            return are_recorded
+            return method(*args)
 
         def overtaken(offers: Offers, job: Job) -> Any:
             monkeypatch.setattr(Offers, "take", take)
-            monkeypatch.setattr(Offers, "withdraw", withdrawing)
+            monkeypatch.setattr(kind, name, stops)
             self.engine.wake()
-            assert has_withdrawn.wait(PATIENCE)
+            assert has_stopped.wait(PATIENCE)
             record = take(offers, job)
             assert not record.taken
             return record
@@ -258,7 +261,7 @@ def test_a_job_for_which_nothing_is_on_offer_any_more_is_noticed(
     offered: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop is awake, and has read all records but this one: it looks again before it sleeps."""
-    overtaken = Overtaken(offered, monkeypatch)
+    overtaken = Overtaken(offered, monkeypatch, Scheduler, "next_deadline")
     future = overtaken.executor.submit(abs, -2)
     overtaken.goes_on.set()
     number = overtaken.finish_next()
@@ -270,7 +273,7 @@ def test_a_job_that_is_cancelled_before_it_was_noticed_takes_no_slot(
     offered: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That it was cancelled is heard after that it was submitted, though it comes by another way."""
-    overtaken = Overtaken(offered, monkeypatch)
+    overtaken = Overtaken(offered, monkeypatch, Mailbox, "read")
     future = overtaken.executor.submit(abs, -2)
     assert future.cancel()
     overtaken.goes_on.set()
@@ -281,6 +284,38 @@ def test_a_job_that_is_cancelled_before_it_was_noticed_takes_no_slot(
     assert stats.settled == {Verdict.RETURNED: 2, Verdict.CANCELLED: 1}
     assert (stats.waiting, stats.running) == (0, 0)
     overtaken.executor.shutdown()
+
+
+def test_a_job_takes_no_slot_ahead_of_one_whose_letter_is_being_read(
+    offered: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While letters are read, no slot is on offer, though the mailbox is empty."""
+    engine = ByHand(kills=True, hands_over=True)
+    executor = PriorityExecutor(1, engine=engine)
+    first = executor.submit(abs, -1)
+    engine.finish(engine.next("run"))
+    assert first.result(PATIENCE)
+    assert offered.wait(PATIENCE)
+    has_read, goes_on = threading.Event(), threading.Event()
+    read = Mailbox.read
+
+    def reading(mailbox: Mailbox[Any]) -> list[Any]:
+        letters = read(mailbox)
+        if letters:
+            has_read.set()
+            assert goes_on.wait(PATIENCE)
+        return letters
+
+    monkeypatch.setattr(Mailbox, "read", reading)
+    earlier = executor.options(lane="any").submit(abs, -2)
+    assert has_read.wait(PATIENCE)
+    later = executor.submit(abs, -3)
+    goes_on.set()
+    for future in (earlier, later):
+        number = engine.next("run")
+        engine.finish(number)
+        assert future.result(PATIENCE) == number
+    executor.shutdown()
 
 
 def test_a_submit_that_is_overtaken_has_back_what_was_queued_meanwhile(

@@ -138,6 +138,13 @@ def test_jobs_of_a_closed_executor_are_refused_as_ever() -> None:
         executor.map(echo, [1, 2, 3])
 
 
+def test_over_nothing_it_gives_nothing_even_from_a_closed_executor() -> None:
+    """As the standard library's."""
+    executor = PriorityExecutor(1)
+    executor.shutdown()
+    assert list(executor.map(echo, [])) == []
+
+
 def test_they_stand_in_line_by_priority_and_number_like_others(gate: Gate) -> None:
     """Calls that are submitted together are jobs like any other, in the order of their submission."""
     with PriorityExecutor(1) as executor:

@@ -28,32 +28,33 @@ def test_they_wait_for_others_only_while_others_come() -> None:
     """A turn that brings none is the end of it; and so is a number of them."""
     settling = Settling(lambda job, outcome: None)
     settling.begin_turn()
-    assert not settling.may_grow
+    assert not settling.may_grow(1.0)
     settling.add(settle(1))
-    assert settling.may_grow
+    assert settling.may_grow(1.0)
     settling.begin_turn()
-    assert not settling.may_grow
+    assert not settling.may_grow(1.0)
     for number in range(MOST):
         settling.add(settle(number))
-    assert not settling.may_grow
+    assert not settling.may_grow(1.0)
 
 
 def test_they_do_not_wait_for_what_takes_its_time() -> None:
     """Whether the next end is near is told by the last."""
     settling = Settling(lambda job, outcome: None)
     settling.add(settle(1))
-    assert settling.may_wait(1.0)
+    assert settling.may_wait
     settling.add(settle(2, took=2 * HOLD))
-    assert not settling.may_wait(1.0)
+    assert not settling.may_wait
 
 
 def test_the_first_does_not_wait_for_long_however_many_come() -> None:
     """From its end on there is a limit, which others do not put off."""
     settling = Settling(lambda job, outcome: None)
+    settling.begin_turn()
     settling.add(settle(1))
     settling.add(settle(2, took=HOLD / 2))
-    assert settling.may_wait(1.0 + HOLD / 2)
-    assert not settling.may_wait(1.0 + 2 * HOLD)
+    assert settling.may_grow(1.0 + HOLD / 2)
+    assert not settling.may_grow(1.0 + 2 * HOLD)
 
 
 def test_one_that_cannot_be_resolved_is_still_there() -> None:

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from ezpq_exec import PriorityExecutor
 from ezpq_exec.engines.usage import BRIEF, Meter
+from gates import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are not counted there")
 
@@ -66,3 +68,26 @@ def test_the_peak_is_that_of_all_jobs_so_far() -> None:
     assert meter.read(took=1.0)[1] > len(block)
     del block
     assert meter.read(took=1.0)[1] > before + 50_000_000
+
+
+kept: list[bytes] = []
+
+
+def keep(size: int) -> None:
+    kept.append(b"x" * size)
+
+
+def give_kept() -> list[bytes]:
+    return kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork begins without its parent's peak there")
+def test_the_memory_that_packing_takes_is_the_jobs() -> None:
+    """However quick the function was."""
+    with PriorityExecutor(1) as executor:
+        before = executor.submit(keep, 100_000_000)
+        given = executor.submit(give_kept)
+        assert len(given.result(PATIENCE)[0]) == 100_000_000
+    assert before.info.max_rss is not None
+    assert given.info.max_rss is not None
+    assert given.info.max_rss > before.info.max_rss + 50_000_000

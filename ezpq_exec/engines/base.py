@@ -54,8 +54,7 @@ class Capabilities:
             while its slot stays taken until the job returns.
         whole_tree: with it dies every process that it started, those that left its session or
             its parent included.
-        own_deadlines: the engine ends jobs at their deadline by itself, even while this process
-            is held up.
+        own_deadlines: the engine keeps deadlines by itself, even while this process is held up.
         stacks: it says where a job was that it killed, or that crashed.
         recycles: workers can be replaced after a number of jobs, or when they have grown.
         isolates: jobs run in processes of their own: arguments and results are copies, and a
@@ -65,9 +64,9 @@ class Capabilities:
         dumps: `Engine.ask_stack` is there.
         limits_memory: `Engine.run_within` is.
         captures: `Engine.capture` is.
-        own_context: each job runs in a context of its own; a copy of its submitter's, where that
-            is not in another process.
+        own_context: each job has a context of its own, in this process a copy of its submitter's.
         quick: seconds that a job may take for it to be worth while to queue others behind it.
+        glance: seconds for which `wait` looks for reports without sleeping, while more are near.
         borrows: the workers are another executor's.
         follows: how many jobs can run at once is the engine's affair, and changes: `Capacity` is
             reported. `max_workers` is the most that do.
@@ -89,6 +88,7 @@ class Capabilities:
     captures: bool = False
     own_context: bool = False
     quick: float = 0.0005
+    glance: float = 0.0
     borrows: bool = False
     follows: bool = False
     is_away: bool = False

@@ -54,6 +54,7 @@ class ProcessEngine(Lives):
         limits_memory=True,
         captures=True,
         own_context=True,
+        glance=60e-6,  # about as long as it takes to sleep and to be woken
     )
 
     def open(self, setup: Setup) -> None:
@@ -282,10 +283,9 @@ class ProcessEngine(Lives):
         """See `Engine.wait`."""
         if self._ahead.filled:
             self._ahead.send()
-        if self._late:
-            late, self._late = self._late, []
-            for link, died in late:
-                self._mourn(link, died)
+        late, self._late = self._late, []
+        for link, died in late:
+            self._mourn(link, died)
         timeout = self._renewals.give(0.0 if self._reports else timeout, self._links.values())
         if not self._reports:
             depot = self._depot

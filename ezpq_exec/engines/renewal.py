@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from .jobqueue import CORES
 from .link import Link, News
 from .messages import Died
+from .switchboard import BRIEF
 
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
@@ -45,7 +46,8 @@ class Renewals:
         """Give permission, unless a kill is near in one of `links`, or there is something else to do.
 
         Args:
-            timeout: seconds for which the caller is about to sleep; 0: it is not; None: for ever.
+            timeout: seconds for which the caller is about to sleep; None: for ever. If it is `BRIEF`, it
+                is not about to.
 
         Returns:
             That, or a shorter time after which to try again.
@@ -54,7 +56,7 @@ class Renewals:
             return timeout
         now = time.monotonic()
         if now < self._until:
-            if timeout == 0.0:
+            if timeout is not None and timeout <= BRIEF:
                 return timeout
             if any(link.number and now - AFTER < link.due < now + BEFORE for link in links):
                 return _sooner(timeout, BEFORE)

@@ -15,7 +15,7 @@ from .jobqueue import CORES
 if sys.platform != "linux":
     raise ImportError("keepers need Linux")
 
-__all__ = ["IN", "OUT", "Switchboard"]
+__all__ = ["BRIEF", "IN", "OUT", "Switchboard"]
 
 BRIEF = 100e-6  # seconds: not worth sleeping for, which epoll does for a millisecond at least
 

@@ -35,8 +35,8 @@ else:
 
     def usage() -> tuple[float, int]:
         """CPU seconds of this process and of the children it waited for, and its peak in bytes."""
-        own_user, own_system, *_ = _of(_SELF)
-        return own_user + own_system + _of_children(), _peak()
+        own_user, own_system, peak, *_ = _of(_SELF)
+        return own_user + own_system + _of_children(), peak * _RSS_UNIT
 
     def _of_children() -> float:
         user, system, *_ = _of(_CHILDREN)
@@ -65,8 +65,8 @@ class Meter:
         """CPU seconds since the last reading, children included, and this process's peak in bytes.
 
         Args:
-            took: seconds for which the job ran. As long as jobs are `BRIEF`, taken together, their
-                children's time and the peak are those of the reading before.
+            took: seconds for the job, packing its result included. As long as jobs are `BRIEF`, taken
+                together, their children's time and the peak are those of the reading before.
         """
         self._unseen += took
         if self._unseen > BRIEF:

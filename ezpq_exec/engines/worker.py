@@ -72,7 +72,7 @@ def serve(
         end_fork(body if kind == Kind.RAISED else None)
         wire.job = 0
         del frame
-        cpu_time, rss = meter.read(ended - started)
+        cpu_time, rss = meter.read(time.monotonic() - started)
         outlet.flush()
         if page is not None:
             if page.condemned == number:
