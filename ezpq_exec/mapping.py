@@ -87,7 +87,7 @@ def results(
     end = None if timeout is None else time.monotonic() + timeout
     submitted = (submit(*args) for args in calls)
     futures = _taken(itertools.islice(submitted, buffersize))
-    return _give(futures, end, submitted if buffersize is not None else ())
+    return _give(futures, end, None if buffersize is None else submitted)
 
 
 def given(submitted: Iterable[Iterable[Future[Any]]], timeout: float | None) -> Iterator[Any]:
@@ -109,13 +109,13 @@ def _taken(submitted: Iterable[Future[Any]]) -> deque[Future[Any]]:
 
 
 def _give(
-    futures: deque[Future[Any]], end: float | None, more: Iterable[Future[Any]] = ()
+    futures: deque[Future[Any]], end: float | None, more: Iterator[Future[Any]] | None = None
 ) -> Iterator[Any]:
-    """The results in turn; for each one, another job is submitted."""
-    more = iter(more)
+    """The results in turn; for each one, another job is submitted, if there are `more`."""
     try:
         while futures:
-            futures.extend(itertools.islice(more, 1))
+            if more is not None:
+                futures.extend(itertools.islice(more, 1))
             yield _result(futures.popleft(), end)
     finally:
         for future in futures:

@@ -45,9 +45,12 @@ PROTOCOL = 5
 QUICK_SIZE = 64 * 1024
 _BY_VALUE = "cloudpickle.cloudpickle"  # the module that all by value names
 _find_by_value = re.compile(_BY_VALUE.encode()).search
-_TWO = struct.Struct("<BQ")  # what goes before two pickles: a zero, and the length of the first
-_NO_ARGUMENTS = pickle.dumps(((), {}), PROTOCOL)
+# What goes before two pickles: a one if there are no keyword arguments, else a zero, which no pickle
+# begins with; and the length of the first.
+_TWO = struct.Struct("<BQ")
+_NO_ARGUMENTS = pickle.dumps((), PROTOCOL)
 _NONE = pickle.dumps(None, PROTOCOL)
+_BARE = frozenset((bool, int, float, str))  # what has no buffers, and names nothing
 
 # The pickle opcodes that name a class or function: STACK_GLOBAL and EXT1, EXT2, EXT4. Protocol 5
 # writes no other such opcode. Without them, unpickling runs no code but pickle's own.
@@ -82,6 +85,8 @@ def pack(value: object, keep: Keep | None = None) -> bytes:
     """
     if value is None:
         return _NONE
+    if type(value) in _BARE:
+        return pickle.dumps(value, PROTOCOL)
     try:
         packed = pickle.dumps(value, PROTOCOL, buffer_callback=keep)
     except Exception:
@@ -115,8 +120,11 @@ def pack_call(call: Call, packed_function: bytes | None, keep: Keep | None = Non
         packed_function = named.packed(function, PROTOCOL)
         if packed_function is None:
             return pack((function, args, dict(kwargs)), keep)
-    rest = pack((args, dict(kwargs)), keep) if args or kwargs else _NO_ARGUMENTS
-    return b"".join((_TWO.pack(0, len(packed_function)), packed_function, rest))
+    if kwargs:
+        rest = pack((args, dict(kwargs)), keep)
+    else:
+        rest = pack(args, keep) if args else _NO_ARGUMENTS
+    return b"".join((_TWO.pack(not kwargs, len(packed_function)), packed_function, rest))
 
 
 def unpack(packed: bytes | bytearray | memoryview) -> Any:
@@ -132,6 +140,8 @@ def unpack_at_once(packed: bytes | bytearray | memoryview) -> Any:
     """
     if packed == _NONE:
         return None
+    if len(packed) <= FEW and _NAMES_SOMETHING(packed) is None:  # as `is_quick` would find out
+        return pickle.loads(packed)
     return pickle.loads(packed) if is_quick(packed) else LATER
 
 
@@ -205,7 +215,7 @@ def load_call(
     packed: bytes | bytearray | memoryview, buffers: Sequence[memoryview] = ()
 ) -> tuple[Any, Any, Any]:
     """Function, args and kwargs of a call that was packed; `buffers`: what was left out of it."""
-    if packed[0] != 0:  # it is a single pickle, which never begins with a zero
+    if packed[0] > 1:  # it is a single pickle
         function, args, kwargs = pickle.loads(packed, buffers=buffers)
         return function, args, kwargs
     end = _TWO.size + _TWO.unpack_from(packed)[1]
@@ -213,6 +223,8 @@ def load_call(
     rest = packed[end:]
     if rest == _NO_ARGUMENTS:
         return function, (), {}
+    if packed[0]:
+        return function, pickle.loads(rest, buffers=buffers), {}
     args, kwargs = pickle.loads(rest, buffers=buffers)
     return function, args, kwargs
 
