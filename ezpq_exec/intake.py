@@ -216,12 +216,14 @@ class Intake:
         calls: Iterable[tuple[Any, ...]] = zip(*iterables, strict=False)
         if chunksize == 1 or not isolates:
             if buffersize is None and self._takes_many and all(map(_is_at_hand, iterables)):
-                return mapping.given(self.submit_all(options, function, calls), timeout)
+                together = itertools.chain.from_iterable(self.submit_all(options, function, calls))
+                return mapping.results(together, timeout, None)
             submit = self.for_function(options, function)
-            return mapping.results(submit, calls, timeout, buffersize)
+            return mapping.results(itertools.starmap(submit, calls), timeout, buffersize)
         submit = self.for_function(options, mapping.Chunked(function))
         batches = mapping.chunks(calls, chunksize)
-        return mapping.flatten(mapping.results(submit, batches, timeout, buffersize))
+        lists = mapping.results(itertools.starmap(submit, batches), timeout, buffersize)
+        return mapping.flatten(lists)
 
 
 class BoundedIntake(Intake):

@@ -13,9 +13,7 @@ from typing import Any
 
 from .excerpt import shown
 
-__all__ = ["Chunked", "check", "check_wait", "chunks", "flatten", "given", "results"]
-
-Submit = Callable[..., "Future[Any]"]
+__all__ = ["Chunked", "check", "check_wait", "chunks", "flatten", "results"]
 
 
 class Chunked:
@@ -73,39 +71,26 @@ def flatten(lists: Iterator[list[Any]]) -> Iterator[Any]:
 
 
 def results(
-    submit: Submit,
-    calls: Iterable[tuple[Any, ...]],
-    timeout: float | None,
-    buffersize: int | None,
+    submitted: Iterator[Future[Any]], timeout: float | None, buffersize: int | None
 ) -> Iterator[Any]:
-    """Submit `calls` at once, or `buffersize` of them ahead of those that were asked for.
+    """Have calls submitted at once, or `buffersize` of them ahead of those that were asked for.
 
     What is submitted first is submitted now; the iterator that is returned gives the results. It
     raises TimeoutError when one is not there `timeout` seconds after this call; and whatever ends
     it, the jobs whose results were not given are cancelled.
+
+    Args:
+        submitted: submits the next call for each future that is taken from it, or before that.
     """
     end = None if timeout is None else time.monotonic() + timeout
-    submitted = (submit(*args) for args in calls)
-    futures = _taken(itertools.islice(submitted, buffersize))
-    return _give(futures, end, None if buffersize is None else submitted)
-
-
-def given(submitted: Iterable[Iterable[Future[Any]]], timeout: float | None) -> Iterator[Any]:
-    """As `results`, of what is submitted as it is read, some at a time."""
-    end = None if timeout is None else time.monotonic() + timeout
-    return _give(_taken(itertools.chain.from_iterable(submitted)), end)
-
-
-def _taken(submitted: Iterable[Future[Any]]) -> deque[Future[Any]]:
-    """All of them; what keeps them from being submitted keeps the others from being run."""
     futures: deque[Future[Any]] = deque()
     try:
-        futures.extend(submitted)
+        futures.extend(itertools.islice(submitted, buffersize))
     except BaseException:  # raised by the items, or by `submit`: nobody will ask for the results
         for future in futures:
             future.cancel()
         raise
-    return futures
+    return _give(futures, end, None if buffersize is None else submitted)
 
 
 def _give(

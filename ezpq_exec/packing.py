@@ -140,8 +140,6 @@ def unpack_at_once(packed: bytes | bytearray | memoryview) -> Any:
     """
     if packed == _NONE:
         return None
-    if len(packed) <= FEW and _NAMES_SOMETHING(packed) is None:  # as `is_quick` would find out
-        return pickle.loads(packed)
     return pickle.loads(packed) if is_quick(packed) else LATER
 
 

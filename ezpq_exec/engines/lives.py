@@ -66,7 +66,7 @@ class Lives(Holding):
         if len(frames) == 1:
             self._answer(link, frames[0])
             return
-        together = len(frames) > 1 and link.ahead and not self._recycles
+        together = link.ahead and not self._recycles
         numbers = link.end_in_turn(frames) if together else []
         if numbers:
             outcomes = list(map(outcome_of, frames[: len(numbers)]))
